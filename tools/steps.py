@@ -1,0 +1,88 @@
+"""Set-up steps: each says what it does and how long it took; a failing one says how to get past it.
+
+Standard library only: it runs before the virtual environment exists.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools import paths
+
+LAST_LINES = 25
+
+
+class StepError(Exception):
+    """A step failed. The text names what could not be had; `remedy` says how to supply it by hand."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class Step:
+    """Handle given to a running step."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.outcome = "done"
+
+    def skip(self, why: str) -> None:
+        """Mark the step as having found nothing to do, such as "cached"."""
+        self.outcome = why
+
+
+@contextmanager
+def step(name: str, what: str) -> Iterator[Step]:
+    """Print `name: what` when the step starts and its outcome with the elapsed seconds when it ends."""
+    print(f"==> {name}: {what}", flush=True)
+    begun = time.monotonic()
+    handle = Step(name)
+    try:
+        yield handle
+    except BaseException:
+        print(f"    {name}: failed after {time.monotonic() - begun:.1f} s", flush=True)
+        raise
+    print(f"    {name}: {handle.outcome} ({time.monotonic() - begun:.1f} s)", flush=True)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    log: str,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    remedy: str = "",
+) -> None:
+    """Run a command with its output in `.lab/log/<log>.log`; raise StepError with the last lines if it fails."""
+    paths.LOGS.mkdir(parents=True, exist_ok=True)
+    file = paths.LOGS / f"{log}.log"
+    words = [str(word) for word in command]
+    with file.open("wb") as out:
+        try:
+            status = subprocess.run(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=env, timeout=timeout
+            ).returncode
+        except FileNotFoundError as error:
+            raise StepError(f"{words[0]}: not found", remedy) from error
+        except subprocess.TimeoutExpired as error:
+            raise StepError(f"{' '.join(words)}: no end after {timeout:.0f} s\n{tail(file)}", remedy) from error
+    if status:
+        raise StepError(f"{' '.join(words)}: exit status {status}\n{tail(file)}", remedy)
+
+
+def tail(file: Path, lines: int = LAST_LINES) -> str:
+    """The last lines of a log, indented, headed by its path."""
+    text = file.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join([f"  {file}:", *(f"    {line}" for line in text)])
+
+
+def report(error: StepError) -> None:
+    """Print a failed step's message and remedy to standard error."""
+    print(f"\nerror: {error}", file=sys.stderr)
+    if error.remedy:
+        print(f"remedy: {error.remedy}", file=sys.stderr)
