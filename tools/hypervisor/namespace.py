@@ -1,0 +1,99 @@
+"""The lab's own network and mount namespaces: what runs inside sees the lab's bridges, host names and libvirt files.
+
+The network namespace is a named one (`ip netns`). A mount namespace is made anew for every command, since all there
+is to it is a handful of bind mounts.
+"""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tools import paths
+from tools.steps import StepError
+
+NETWORK = Path("/run/netns") / paths.NAME
+HOSTS = paths.STATE / "hosts"
+"""Stands over /etc/hosts for what runs inside."""
+
+_ETC = Path("/etc/netns") / paths.NAME
+"""Where `ip netns exec` looks for files to put over those of /etc."""
+
+
+def exists() -> bool:
+    """Whether the network namespace is there and bound: after a restart of the machine an empty file can remain."""
+    return NETWORK.exists() and os.stat(NETWORK).st_dev == os.stat("/proc/self/ns/net").st_dev
+
+
+def inside() -> bool:
+    """Whether this process runs in the lab's network namespace."""
+    return exists() and os.path.samestat(os.stat(NETWORK), os.stat("/proc/self/ns/net"))
+
+
+def write_hosts(addresses: Mapping[str, Sequence[str]]) -> None:
+    """Have the names of each address known inside, besides those that the machine knows already."""
+    lines = [f"{address} {' '.join(names)}" for address, names in addresses.items()]
+    text = "\n".join([Path("/etc/hosts").read_text().rstrip(), *lines, ""])
+    HOSTS.parent.mkdir(exist_ok=True)
+    # In place: a new file would not be seen where this one is mounted already.
+    if not HOSTS.exists() or HOSTS.read_text() != text:
+        HOSTS.write_text(text)
+
+
+def create() -> None:
+    """Make the network namespace with its loopback up and IPv4 forwarding on, unless it is there."""
+    if exists():
+        return
+    _ETC.mkdir(parents=True, exist_ok=True)
+    if not (_ETC / "hosts").is_symlink():
+        (_ETC / "hosts").symlink_to(HOSTS)
+    if not HOSTS.exists():
+        write_hosts({})
+    NETWORK.unlink(missing_ok=True)
+    _run("ip", "netns", "add", paths.NAME)
+    _run("ip", "-n", paths.NAME, "link", "set", "lo", "up")
+    _run("nsenter", f"--net={NETWORK}", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+
+
+def remove() -> None:
+    """Take the network namespace and its hosts file away."""
+    if exists():
+        _run("ip", "netns", "del", paths.NAME)
+    HOSTS.unlink(missing_ok=True)
+    (_ETC / "hosts").unlink(missing_ok=True)
+    for directory in (_ETC, _ETC.parent):
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
+
+
+def command(words: Sequence[str | Path], *, network: Path | None, binds: Mapping[Path, Path]) -> list[str]:
+    """The command line that runs `words` in `network` (None: the machine's own), each source of `binds` mounted over
+    its target, unseen by the rest of the machine. Needs root.
+    """
+    script = ["set -e"]
+    if network:
+        # Only a sysfs mounted in a network namespace shows that namespace's interfaces; libvirt reads them there.
+        script.append("mount -t sysfs sysfs /sys")
+    script += [shlex.join(["mount", "--bind", str(source), str(target)]) for target, source in binds.items()]
+    script.append('exec "$@"')
+    return [
+        *(["nsenter", f"--net={network}"] if network else []),
+        *("unshare", "--mount", "--propagation", "private" if _root_is_mount() else "unchanged"),
+        *("sh", "-c", "\n".join(script), "sh"),
+        *map(str, words),
+    ]
+
+
+def _root_is_mount() -> bool:
+    """False in a chroot, where the propagation of / cannot be changed."""
+    return any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepError(
+            f"{shlex.join(words)}: {done.stderr.strip()}",
+            "the private hypervisor needs root and the right to make network namespaces",
+        )

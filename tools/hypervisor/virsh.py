@@ -1,0 +1,50 @@
+"""Asking libvirt through its own client."""
+
+import subprocess
+from pathlib import Path
+
+from tools.steps import StepError
+
+_SECONDS = 60
+
+
+def virsh(uri: str, *words: str | Path) -> str:
+    """Standard output of a virsh command; StepError with libvirt's message if it fails."""
+    command = ["virsh", "--quiet", "--connect", uri, *map(str, words)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise StepError(f"{' '.join(command)}: libvirt did not answer within {_SECONDS} s") from error
+    if done.returncode:
+        raise StepError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def names(uri: str, listing: str, *options: str) -> set[str]:
+    """Names of domains (`list`), networks (`net-list`) or pools (`pool-list`), the inactive ones included."""
+    return set(virsh(uri, listing, "--all", "--name", *options).split())
+
+
+def ensure_pool(uri: str, name: str, directory: Path) -> None:
+    """Make the directory pool and have it active now and after a restart, unless it is."""
+    state = (
+        dict(line.split(":", 1) for line in virsh(uri, "pool-info", name).splitlines())
+        if name in names(uri, "pool-list")
+        else {}
+    )
+    if not state:
+        virsh(uri, "pool-define-as", name, "dir", "--target", directory)
+        virsh(uri, "pool-build", name)
+    if state.get("State", "").strip() != "running":
+        virsh(uri, "pool-start", name)
+    if state.get("Autostart", "").strip() != "yes":
+        virsh(uri, "pool-autostart", name)
+
+
+def delete_pool(uri: str, name: str) -> None:
+    """Delete the pool's volumes, its directory and the pool."""
+    for line in virsh(uri, "vol-list", name).splitlines():
+        virsh(uri, "vol-delete", line.split()[0], "--pool", name)
+    virsh(uri, "pool-destroy", name)
+    virsh(uri, "pool-delete", name)
+    virsh(uri, "pool-undefine", name)
