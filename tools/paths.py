@@ -17,6 +17,9 @@ LOGS = STATE / "log"
 HOST_FACTS = STATE / "host.json"
 """What set-up found out about this machine, read by the program (see `components/host.py`)."""
 
+TIMINGS = LOGS / "bootstrap.json"
+"""How long the steps took that ran before the virtual environment was there."""
+
 VENV = CHECKOUT / ".venv"
 RUN = Path("/run") / NAME
 """Sockets and pid files; short, since a Unix socket's path holds 107 characters at most."""

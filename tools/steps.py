@@ -3,16 +3,31 @@
 Standard library only: it runs before the virtual environment exists.
 """
 
+import fcntl
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tools import paths
 
 LAST_LINES = 25
+
+
+class Timing(NamedTuple):
+    """How long a finished step took, in seconds, and how it ended."""
+
+    name: str
+    outcome: str
+    seconds: float
+
+
+timings: list[Timing] = []
+"""The steps that this process has finished, in order."""
 
 
 class StepError(Exception):
@@ -46,7 +61,9 @@ def step(name: str, what: str) -> Iterator[Step]:
     except BaseException:
         print(f"    {name}: failed after {time.monotonic() - begun:.1f} s", flush=True)
         raise
-    print(f"    {name}: {handle.outcome} ({time.monotonic() - begun:.1f} s)", flush=True)
+    timing = Timing(name, handle.outcome, round(time.monotonic() - begun, 2))
+    timings.append(timing)
+    print(f"    {name}: {timing.outcome} ({timing.seconds:.1f} s)", flush=True)
 
 
 def run(
@@ -73,6 +90,32 @@ def run(
             raise StepError(f"{' '.join(words)}: no end after {timeout:.0f} s\n{tail(file)}", remedy) from error
     if status:
         raise StepError(f"{' '.join(words)}: exit status {status}\n{tail(file)}", remedy)
+
+
+@contextmanager
+def lock(file: Path) -> Iterator[None]:
+    """Hold a lock against other processes, such as another checkout's set-up. Wait for whoever holds it, and say so."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"    waiting for another set-up ({file})", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def hand_over(file: Path) -> None:
+    """Leave this process's timings for the next one of the same run, which takes them over with `take_over`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(timings))
+
+
+def take_over(file: Path) -> None:
+    """Put the timings that an earlier process of the same run left before one's own."""
+    if file.exists():
+        timings[:0] = [Timing(*row) for row in json.loads(file.read_text())]
+        file.unlink()
 
 
 def tail(file: Path, lines: int = LAST_LINES) -> str:

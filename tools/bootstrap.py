@@ -1,0 +1,31 @@
+"""First half of set-up, run with the system's Python: host packages and the virtual environment.
+
+python3 tools/bootstrap.py [--dev]
+"""
+
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036  (this is where an older one is told so)
+    sys.exit(f"error: Python {sys.version.split()[0]} is too old\nremedy: run with Python 3.11 or newer")
+
+# The checkout in place of this directory, whose modules would hide some of the standard library.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tools import host_packages, paths, steps, venv
+
+
+def main() -> int:
+    """Run both steps; 1 if one fails."""
+    try:
+        host_packages.ensure()
+        venv.ensure(development="--dev" in sys.argv[1:])
+    except steps.StepError as error:
+        steps.report(error)
+        return 1
+    steps.hand_over(paths.TIMINGS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
