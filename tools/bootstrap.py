@@ -12,7 +12,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  (this is where an older one is to
 # The checkout in place of this directory, whose modules would hide some of the standard library.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tools import host_packages, paths, steps, venv
+from tools import host_packages, paths, steps, venv  # noqa: E402  (the path is set first)
 
 
 def main() -> int:

@@ -52,8 +52,8 @@ def create() -> None:
         write_hosts({})
     NETWORK.unlink(missing_ok=True)
     _run("ip", "netns", "add", paths.NAME)
-    _run("ip", "-n", paths.NAME, "link", "set", "lo", "up")
-    _run("nsenter", f"--net={NETWORK}", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    # Not by `ip -n`, which fails in a chroot.
+    _run("nsenter", f"--net={NETWORK}", "sh", "-c", "ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward")
 
 
 def remove() -> None:
