@@ -1,0 +1,48 @@
+"""One graph from an empty KVM host to a working cloud: configuration, networks, machines, services, cloud."""
+
+import sys
+from pathlib import Path
+
+import pulumi
+import pulumi_libvirt as libvirt
+from pulumi.runtime import config as engine
+
+from components import config as configuration
+from components.cloud.clients import ClientFiles
+from components.cloud.cloud import Cloud
+from components.control_plane.control_plane import ControlPlane
+from components.kvm.machine import Machine, Template
+from components.kvm.network import Networks
+from components.topology import Role
+
+CLIENTS = Path(__file__).resolve().parent / ".lab" / "openrc" / pulumi.get_stack()
+
+try:
+    config = configuration.from_engine(engine.CONFIG.get())
+except configuration.ConfigError as error:
+    for finding in error.findings:
+        pulumi.log.error(finding)
+    sys.exit(1)
+
+site = config.site
+topology = site.topology
+
+hypervisor = libvirt.Provider("hypervisor", uri=config.hypervisor.uri)
+on_hypervisor = pulumi.ResourceOptions(provider=hypervisor)
+networks = Networks(topology, on_hypervisor)
+template = Template(config, on_hypervisor)
+machines = {node.name: Machine(node, config, networks, template, on_hypervisor) for node in topology.nodes}
+
+control_plane = ControlPlane(site, {name: machine.host for name, machine in machines.items()}, pulumi.ResourceOptions())
+
+database = topology.having(Role.DATABASE)[0]
+in_database = pulumi.ResourceOptions(deleted_with=machines[database.name].host.resource)
+Cloud(config, control_plane, in_database)
+clients = ClientFiles(site, config.secrets, CLIENTS)
+
+pulumi.export("vip", str(topology.vip))
+pulumi.export("nodes", {node.fqdn: str(node.address) for node in topology.nodes})
+pulumi.export("endpoints", {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint})
+pulumi.export("dashboard", f"http://{topology.vip_name}/dashboard")
+pulumi.export("statistics", f"http://{topology.vip_name}:9999/haproxy")
+pulumi.export("clients", {name: str(path) for name, path in clients.paths.items()})

@@ -1,0 +1,1 @@
+"""What the cloud itself holds, made through the OpenStack provider."""

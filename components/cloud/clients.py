@@ -1,0 +1,64 @@
+"""Client environment files, as the guide writes them (4.7.1)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+
+from components import remote
+from components.secrets import Secrets
+from components.services import keystone
+from components.services.model import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A user of the cloud and the project it works in, both in the domain Default."""
+
+    file: str
+    username: str
+    project: str
+
+    @property
+    def password_name(self) -> str:
+        """Name of its password among the lab's secrets."""
+        return f"{self.username}_identity_password"
+
+
+ADMIN = Client("admin-openrc", "admin", "admin")
+DEMO = Client("demo-openrc", "myuser", "myproject")
+
+
+def render(client: Client, password: str, site: Site) -> str:
+    """A file for `source`; holds the password in clear, so mode 0600."""
+    variables = {
+        "OS_PROJECT_DOMAIN_NAME": "Default",
+        "OS_USER_DOMAIN_NAME": "Default",
+        "OS_PROJECT_NAME": client.project,
+        "OS_USERNAME": client.username,
+        "OS_PASSWORD": password,
+        "OS_AUTH_URL": f"http://{site.vip_name}:{keystone.PORT}/v3",
+        "OS_REGION_NAME": site.region,
+        "OS_IDENTITY_API_VERSION": "3",
+        "OS_IMAGE_API_VERSION": "2",
+    }
+    return "".join(f"export {name}={value}\n" for name, value in variables.items())
+
+
+class ClientFiles(pulumi.ComponentResource):
+    """`admin-openrc` and `demo-openrc` on the operator's machine; `paths` by file name."""
+
+    paths: dict[str, Path]
+
+    def __init__(self, site: Site, secrets: Secrets, directory: Path) -> None:
+        """Write both files into `directory`."""
+        super().__init__("lab:cloud:ClientFiles", "clients")
+        self.paths = {client.file: directory / client.file for client in (ADMIN, DEMO)}
+        for client in (ADMIN, DEMO):
+            remote.local_secret_file(
+                client.file,
+                self.paths[client.file],
+                render(client, secrets.value(client.password_name), site),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({})

@@ -1,0 +1,75 @@
+"""Users, services and endpoints of the catalogue in Keystone (guide 4.7.1 and 4.7.2)."""
+
+import pulumi
+import pulumi_openstack as openstack
+
+from components.secrets import Secrets
+from components.services.model import Service, Site
+
+INTERFACES = ("public", "internal", "admin")
+
+
+class Identity(pulumi.ComponentResource):
+    """The project `service` and, for each service of the catalogue, its user, role and endpoints."""
+
+    endpoints: list[openstack.identity.EndpointV3]
+
+    def __init__(
+        self, site: Site, secrets: Secrets, admin_role: pulumi.Output[str], opts: pulumi.ResourceOptions
+    ) -> None:
+        """`admin_role` is the identifier that Keystone's bootstrap gave the admin role."""
+        super().__init__("lab:cloud:Identity", "identity", None, opts)
+        self.site = site
+        self.endpoints = []
+        self.project = openstack.identity.Project(
+            "service", name="service", description="Service Project", domain_id="default", opts=self._child()
+        )
+        for service in site.catalogue:
+            if service.has_user:
+                self._user(service, secrets.value(f"{service.name}_identity_password"), admin_role)
+            if service.endpoint and service.endpoint.type != "identity":
+                self._endpoints(service)
+        self.register_outputs({})
+
+    def _child(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self)
+
+    def _user(self, service: Service, password: str, admin_role: pulumi.Output[str]) -> None:
+        user = openstack.identity.User(
+            f"{service.name}-user",
+            name=service.name,
+            domain_id="default",
+            default_project_id=self.project.id,
+            password=pulumi.Output.secret(password),
+            opts=self._child(),
+        )
+        openstack.identity.RoleAssignment(
+            f"{service.name}-admin",
+            user_id=user.id,
+            project_id=self.project.id,
+            role_id=admin_role,
+            opts=self._child(),
+        )
+
+    def _endpoints(self, service: Service) -> None:
+        endpoint = service.endpoint
+        assert endpoint is not None
+        entity = openstack.identity.ServiceV3(
+            f"{service.name}-service",
+            name=service.name,
+            type=endpoint.type,
+            description=endpoint.description,
+            opts=self._child(),
+        )
+        self.endpoints += [
+            openstack.identity.EndpointV3(
+                f"{service.name}-{interface}",
+                name=f"{service.name}-{interface}",
+                service_id=entity.id,
+                interface=interface,
+                endpoint_region=self.site.region,
+                url=self.site.url(endpoint),
+                opts=self._child(),
+            )
+            for interface in INTERFACES
+        ]

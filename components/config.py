@@ -1,0 +1,311 @@
+"""The stack's configuration, checked as a whole: every finding names the key, the value and what is allowed.
+
+Defaults live in Pulumi.yaml alone; this module has none.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.releases import RELEASES
+from components.secrets import PASSWORD, Secrets
+from components.services import CATALOGUE
+from components.services.model import Site
+from components.topology import Network, Node, Role, Topology
+
+PROJECT = "openstack-lab"
+HOST_FACTS = Path(__file__).resolve().parent.parent / ".lab" / "host.json"
+
+MINIMUM_MEMORY = {Role.CONTROLLER: 2048, Role.DATABASE: 768, Role.LOADBALANCER: 384, Role.COMPUTE: 1024}
+"""MiB that the services of a role need to start at all; a node with several roles needs the sum."""
+
+NEEDED_ROLES = (Role.CONTROLLER, Role.DATABASE, Role.LOADBALANCER)
+
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
+_DNS_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_NODE_KEYS = {"roles", "address", "vcpus", "memory", "disk", "enabled"}
+
+T = TypeVar("T")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `findings` holds everything that is wrong with it, a sentence each."""
+
+    def __init__(self, findings: list[str]) -> None:
+        super().__init__("\n".join(findings))
+        self.findings = findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypervisor:
+    """What set-up found out about this machine (`.lab/host.json`)."""
+
+    uri: str
+    pool: str
+    domain_type: str
+    template: Path
+    image: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that the program is told."""
+
+    site: Site
+    secrets: Secrets
+    hypervisor: Hypervisor
+    image_name: str
+
+
+def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
+    """Check the configuration (key without namespace -> plain value) and the machine's facts; raise ConfigError."""
+    reader = _Reader(values)
+    provider = Network("vmbr0", reader.parsed("providerNetwork", IPv4Network, "a network such as 172.16.0.0/16"))
+    internal = Network("vmbr1", reader.parsed("internalNetwork", IPv4Network, "a network such as 10.0.0.0/24"))
+    domain = reader.matching("domain", _DNS_DOMAIN, "a DNS domain such as magedu.local")
+    nodes = _nodes(reader, provider, internal, domain)
+    topology = Topology(
+        domain=domain,
+        provider=provider,
+        internal=internal,
+        vip=reader.parsed("vip", IPv4Address, f"an address of {provider.cidr}"),
+        nodes=nodes,
+    )
+    _check_topology(reader, topology)
+    release = RELEASES.get(reader.one_of("release", RELEASES)) or next(iter(RELEASES.values()))
+    site = Site(
+        topology=topology,
+        region=reader.matching("region", re.compile(r"[A-Za-z0-9._-]+"), "letters, digits, dots, dashes"),
+        release=release,
+        catalogue=CATALOGUE,
+        dns=reader.strings("dns"),
+        ntp=reader.strings("ntp"),
+        options=_options(reader),
+    )
+    secrets = Secrets(
+        master=reader.matching("masterSecret", re.compile(r".{32,}"), "32 characters or more; `make setup` makes one"),
+        guide=reader.one_of("passwords", ("derived", "guide")) == "guide",
+        overrides=_overrides(reader),
+    )
+    hypervisor = _hypervisor(reader, facts)
+    image_name = reader.matching("imageName", re.compile(r"\S+"), "a name without blanks")
+    if reader.findings:
+        raise ConfigError(reader.findings)
+    return Config(site=site, secrets=secrets, hypervisor=hypervisor, image_name=image_name)
+
+
+def from_engine(values: Mapping[str, str]) -> Config:
+    """`load` from what the engine hands over: full keys, every value as text."""
+    plain = {
+        key.removeprefix(f"{PROJECT}:"): _plain(text) for key, text in values.items() if key.startswith(f"{PROJECT}:")
+    }
+    return load(plain, host_facts())
+
+
+def host_facts(file: Path = HOST_FACTS) -> dict[str, Any]:
+    """What set-up wrote about this machine; empty where set-up has not run."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _plain(text: str) -> Any:
+    """Lists, objects and truth values arrive as JSON; all else is text."""
+    return json.loads(text) if text.startswith(("{", "[")) or text in ("true", "false") else text
+
+
+class _Reader:
+    """Reads values and collects what is wrong; after a finding it returns a stand-in so that reading goes on."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self.findings: list[str] = []
+
+    def reject(self, key: str, value: object, allowed: str) -> None:
+        self.findings.append(f"{PROJECT}:{key}: {value!r} is not allowed; allowed: {allowed}")
+
+    def text(self, key: str) -> str:
+        return str(self.values.get(key, ""))
+
+    def matching(self, key: str, pattern: re.Pattern[str], allowed: str) -> str:
+        value = self.text(key)
+        if not pattern.fullmatch(value):
+            self.reject(key, "***" if key == "masterSecret" and value else value, allowed)
+        return value
+
+    def one_of(self, key: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:
+        value = self.text(key)
+        if value not in allowed:
+            self.reject(key, value, ", ".join(allowed))
+        return value
+
+    def parsed(self, key: str, parse: Callable[[str], T], allowed: str) -> T:
+        try:
+            return parse(self.text(key))
+        except ValueError:
+            self.reject(key, self.text(key), allowed)
+            return parse("0.0.0.0")
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            self.reject(key, value, "a list of names or addresses")
+            return ()
+        return tuple(value)
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value = self.values.get(key) or {}
+        if not isinstance(value, dict):
+            self.reject(key, value, "a mapping")
+            return {}
+        return value
+
+
+def _nodes(reader: _Reader, provider: Network, internal: Network, domain: str) -> tuple[Node, ...]:
+    nodes = []
+    for name, entry in reader.mapping("nodes").items():
+        key = f"nodes.{name}"
+        if not isinstance(entry, dict):
+            reader.reject(key, entry, f"a mapping of {', '.join(sorted(_NODE_KEYS))}")
+            continue
+        if entry.get("enabled") is False:
+            continue
+        for unknown in sorted(entry.keys() - _NODE_KEYS):
+            reader.reject(f"{key}.{unknown}", entry[unknown], f"the keys {', '.join(sorted(_NODE_KEYS))}")
+        if not _HOST_NAME.fullmatch(name):
+            reader.reject(key, name, "a host name of small letters, digits and dashes")
+        node = _node(reader, name, entry, provider, internal, domain)
+        if node:
+            nodes.append(node)
+    return tuple(nodes)
+
+
+def _node(
+    reader: _Reader, name: str, entry: Mapping[str, Any], provider: Network, internal: Network, domain: str
+) -> Node | None:
+    key = f"nodes.{name}"
+    before = len(reader.findings)
+    roles = _roles(reader, f"{key}.roles", entry.get("roles"))
+    address = _address(reader, f"{key}.address", entry.get("address"), provider)
+    needed = sum(MINIMUM_MEMORY[role] for role in roles)
+    vcpus = _number(reader, f"{key}.vcpus", entry.get("vcpus"), 1, "")
+    memory = _number(reader, f"{key}.memory", entry.get("memory"), needed, f" MiB for {', '.join(sorted(roles))}")
+    disk = _number(reader, f"{key}.disk", entry.get("disk"), 8, " GiB")
+    if address is None or len(reader.findings) > before:
+        return None
+    offset = int(address) - int(provider.cidr.network_address)
+    if offset >= internal.cidr.num_addresses - 1:
+        reader.reject(f"{key}.address", str(address), f"one whose host part also fits into {internal.cidr}")
+        return None
+    return Node(
+        name=name,
+        domain=domain,
+        roles=roles,
+        address=address,
+        internal_address=internal.cidr.network_address + offset,
+        vcpus=vcpus,
+        memory=memory,
+        disk=disk,
+    )
+
+
+def _roles(reader: _Reader, key: str, value: object) -> frozenset[Role]:
+    known = [str(role) for role in Role]
+    if not isinstance(value, list) or not value:
+        reader.reject(key, value, f"a list of {', '.join(known)}")
+        return frozenset()
+    for each in value:
+        if each not in known:
+            reader.reject(key, each, ", ".join(known))
+    return frozenset(Role(each) for each in value if each in known)
+
+
+def _address(reader: _Reader, key: str, value: object, network: Network) -> IPv4Address | None:
+    cidr = network.cidr
+    allowed = f"an address of {cidr} other than {network.gateway} (the host), {cidr.network_address}, and {cidr[-1]}"
+    try:
+        address = IPv4Address(str(value))
+    except ValueError:
+        address = None
+    if address is None or not _usable(address, network):
+        reader.reject(key, value, allowed)
+        return None
+    return address
+
+
+def _usable(address: IPv4Address, network: Network) -> bool:
+    reserved = (network.cidr.network_address, network.gateway, network.cidr.broadcast_address)
+    return address in network.cidr and address not in reserved
+
+
+def _number(reader: _Reader, key: str, value: object, least: int, unit: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        reader.reject(key, value, f"a number of {least} or more{unit}")
+        return least
+    return value
+
+
+def _check_topology(reader: _Reader, topology: Topology) -> None:
+    vip, provider = topology.vip, topology.provider
+    if not _usable(vip, provider):
+        reader.reject("vip", str(vip), f"an address of {provider.cidr} other than the host's {provider.gateway}")
+    addresses = Counter(node.address for node in topology.nodes)
+    for node in topology.nodes:
+        if addresses[node.address] > 1:
+            reader.reject(f"nodes.{node.name}.address", str(node.address), "an address that no other node has")
+        if node.address == vip:
+            reader.reject("vip", str(vip), f"an address that no node has (it is {node.name}'s)")
+    if provider.cidr.overlaps(topology.internal.cidr):
+        reader.reject("internalNetwork", str(topology.internal.cidr), f"a network apart from {provider.cidr}")
+    if not reader.findings:
+        for role in NEEDED_ROLES:
+            if not topology.having(role):
+                reader.reject("nodes", [node.name for node in topology.nodes], f"at least one enabled {role} node")
+
+
+def _options(reader: _Reader) -> dict[str, Any]:
+    options = reader.mapping("options")
+    services = {service.name: service for service in CATALOGUE}
+    for name, files in options.items():
+        if name not in services:
+            reader.reject("options", name, f"the services {', '.join(services)}")
+            continue
+        known = [file.name for file in services[name].files]
+        for file, sections in files.items() if isinstance(files, dict) else [(files, None)]:
+            if file not in known:
+                reader.reject(f"options.{name}", file, f"the files {', '.join(known) or '(none)'}")
+            elif not isinstance(sections, dict) or not all(isinstance(each, dict) for each in sections.values()):
+                reader.reject(f"options.{name}.{file}", sections, "section -> option -> value")
+    return options
+
+
+def _overrides(reader: _Reader) -> dict[str, str]:
+    overrides = reader.mapping("passwordOverrides")
+    for name, value in overrides.items():
+        if not re.fullmatch(r"[a-z0-9_]+_(password|secret)", name):
+            reader.reject("passwordOverrides", name, "names such as glance_database_password")
+        if not isinstance(value, str) or not PASSWORD.fullmatch(value):
+            reader.reject(f"passwordOverrides.{name}", "***", "4 to 64 letters, digits and . _ ~ -")
+    return overrides
+
+
+def _hypervisor(reader: _Reader, facts: Mapping[str, Any]) -> Hypervisor:
+    missing = [key for key in ("libvirt_uri", "pool", "domain_type", "template", "image") if not facts.get(key)]
+    if missing:
+        reader.findings.append(f".lab/host.json: no {', '.join(missing)}; `make setup` writes it")
+    template, image = (Path(facts.get(key) or "") for key in ("template", "image"))
+    for key, file in (("template", template), ("image", image)):
+        if facts.get(key) and not file.is_file():
+            reader.findings.append(f".lab/host.json: {key} {str(file)!r} is missing; `make setup` brings it back")
+    if facts and facts.get("template_source", "") != reader.text("template"):
+        reader.reject("template", reader.text("template"), "the one that set-up prepared; run `make setup`")
+    return Hypervisor(
+        uri=str(facts.get("libvirt_uri", "")),
+        pool=str(facts.get("pool", "")),
+        domain_type=str(facts.get("domain_type", "")),
+        template=template,
+        image=image,
+    )

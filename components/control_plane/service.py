@@ -1,0 +1,180 @@
+"""One generic component for every service: files, databases, migrations, tasks, start; all from the service's data."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import pulumi
+
+from components import remote
+from components.control_plane.host import PreparedHost
+from components.services.model import Listener, Migration, RenderedFile, Service, Site, When
+from components.topology import Node
+
+READY_SECONDS = 900
+
+
+class ServiceOnNodes(pulumi.ComponentResource):
+    """A service on all its nodes. `ready` maps each node's name to the last step there; dependents wait for these."""
+
+    ready: dict[str, pulumi.Resource]
+    outputs: dict[str, pulumi.Output[str]]
+    """What a task printed, by the task's name."""
+
+    def __init__(
+        self,
+        service: Service,
+        site: Site,
+        hosts: Mapping[str, PreparedHost],
+        database: Mapping[str, PreparedHost],
+        earlier: "Mapping[str, ServiceOnNodes]",
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """`hosts` are the service's own, `database` holds the database nodes, `earlier` the services before it."""
+        super().__init__("lab:openstack:Service", service.name, None, opts)
+        self.service = service
+        self.site = site
+        self.outputs = {}
+        self.ready = {}
+        first = next(iter(hosts))
+        files = {name: site.files(service, prepared.host.node) for name, prepared in hosts.items()}
+        installed = {
+            name: self._run(f"{name}-files", prepared, remote.install_files(files[name]), after=[prepared.ready])
+            for name, prepared in hosts.items()
+        }
+        before = {name: [resource] for name, resource in installed.items()}
+        if service.migrations:
+            granted = self._grant(next(iter(database.values())), after=earlier["mariadb"].ready.values())
+            through_vip = [*earlier["keepalived"].ready.values()]
+            for migration in service.migrations:
+                before[first].append(
+                    self._run(
+                        f"migrate-{migration.database}",
+                        hosts[first],
+                        self._migrate(migration),
+                        after=[installed[first], granted, *through_vip],
+                        masks=texts(files[first]),
+                    )
+                )
+        self._tasks(When.BEFORE_START, hosts, files, before)
+        for name, prepared in hosts.items():
+            awaited = [resource for other in service.after for resource in earlier[other].awaited_by(name)]
+            once = before[first][-1:] if name != first else []
+            self.ready[name] = self._start(prepared, files[name], after=[*before[name], *once, *awaited])
+        started = {name: [resource] for name, resource in self.ready.items()}
+        self._tasks(When.AFTER_START, hosts, files, started)
+        self.ready = {name: resources[-1] for name, resources in started.items()}
+        self.register_outputs({})
+
+    def awaited_by(self, node: str) -> list[pulumi.Resource]:
+        """What a service on `node` waits for: the same node's where this one is everywhere, else all nodes'."""
+        return [self.ready[node]] if self.service.role is None else list(self.ready.values())
+
+    def _tasks(
+        self,
+        when: When,
+        hosts: Mapping[str, PreparedHost],
+        files: Mapping[str, tuple[RenderedFile, ...]],
+        done: dict[str, list[pulumi.Resource]],
+    ) -> None:
+        """Add the tasks of one phase, in order, behind what is done on each node."""
+        for task in (task for task in self.service.tasks if task.when is when):
+            for name in list(hosts)[:1] if task.once else hosts:
+                node = hosts[name].host.node
+                resource = self._run(
+                    f"{task.name}" if task.once else f"{name}-{task.name}",
+                    hosts[name],
+                    task.script(self.site, node),
+                    after=done[name],
+                    masks=texts(files[name]),
+                    seconds=task.seconds,
+                )
+                done[name].append(resource)
+                if task.once:
+                    self.outputs[task.name] = resource.stdout
+
+    def _grant(self, database: PreparedHost, after: Iterable[pulumi.Resource]) -> pulumi.Resource:
+        user = self.service.name
+        statements = "".join(
+            f"CREATE DATABASE IF NOT EXISTS {name};\n"
+            + "".join(
+                f"GRANT ALL PRIVILEGES ON {name}.* TO '{user}'@'{place}'"
+                f" IDENTIFIED BY '${{secret[{user}_database_password]}}';\n"
+                for place in ("localhost", "%")
+            )
+            for name in self.service.databases
+        )
+        return self._run("database", database, f"sql <<SQL\n{statements}SQL\n", after=after)
+
+    def _migrate(self, migration: Migration) -> str:
+        user, database = self.service.name, migration.database
+        vip = self.site.vip_name
+        return (
+            f'wait_for "database {database} through {vip}" 120'
+            f' query_as {user} "${{secret[{user}_database_password]}}" {vip} {database} "SELECT 1"\n'
+            f"run_as {user} {migration.command}\n"
+        )
+
+    def _start(
+        self, prepared: PreparedHost, files: tuple[RenderedFile, ...], after: Iterable[pulumi.Resource]
+    ) -> pulumi.Resource:
+        """Restart the units when, and only when, the digest of their files changed; then ask whether they answer."""
+        packaging = self.site.packaging(self.service)
+        node = prepared.host.node
+        digest = fingerprint(files, prepared)
+        verb = "reload-or-restart" if self.service.reloads else "restart"
+        lines = [f"logs=({remote.words(*packaging.logs)})"]
+        if packaging.units:
+            lines.append(remote.words("start", self.service.name, digest, verb, *packaging.units))
+        if packaging.activate:
+            lines.append(packaging.activate)
+        lines += [self._answers(listener, node) for listener in self.service.listeners]
+        return self._run(
+            f"{node.name}-start",
+            prepared,
+            "\n".join(lines),
+            after=after,
+            masks=texts(files),
+            seconds=READY_SECONDS + 300,
+            triggers=[digest],
+        )
+
+    def _answers(self, listener: Listener, node: Node) -> str:
+        what = f"{self.service.name} on {node.name}, {node.address}:{listener.port}"
+        if listener.speaks_http:
+            check = ["answers_http", f"http://{node.address}:{listener.port}/"]
+        else:
+            check = ["answers_tcp", str(node.address), str(listener.port)]
+        return remote.words("wait_for", what, str(READY_SECONDS), *check)
+
+    def _run(
+        self,
+        step: str,
+        prepared: PreparedHost,
+        script: str,
+        *,
+        after: Iterable[pulumi.Resource],
+        masks: Iterable[str] = (),
+        triggers: Iterable[str] = (),
+        seconds: int = 600,
+    ) -> remote.Command:
+        return remote.run(
+            f"{self.service.name}-{step}",
+            prepared.host,
+            script,
+            seconds=seconds,
+            masks=masks,
+            triggers=list(triggers),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+        )
+
+
+def texts(files: Iterable[RenderedFile]) -> list[str]:
+    """The files' texts."""
+    return [file.text for file in files]
+
+
+def fingerprint(files: Iterable[RenderedFile], prepared: PreparedHost) -> str:
+    """A digest of the files as they will stand on the machine, secrets included, that tells nothing about these."""
+    known = "".join(repr(file) for file in files)
+    unknown = prepared.host.secrets.fingerprint(prepared.host.secrets.values([known]))
+    return hashlib.sha256((known + unknown).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Bridges and machines on the hypervisor."""

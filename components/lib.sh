@@ -1,0 +1,109 @@
+# Sourced by every script that the lab runs on a machine.
+# Standard input: one `name=value` line a secret; scripts read them as ${secret[name]}, files name them as @name@.
+set -Eeuo pipefail
+
+declare -A secret=()
+while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
+exec </dev/null
+
+units=() logs=() waiting_for=""
+
+mask() { # standard input with every secret of this script replaced
+  local text name
+  text=$(cat)
+  for name in "${!secret[@]}"; do text=${text//"${secret[$name]}"/***}; done
+  printf '%s\n' "$text"
+}
+
+explain() { # what was being done, the units' state and the last log lines
+  local status=$1 unit log
+  trap - ERR
+  {
+    echo "failed on $(hostname) with status $status${waiting_for:+ while waiting for $waiting_for}"
+    for unit in ${units[@]+"${units[@]}"}; do
+      echo "--- $unit: $(systemctl is-active "$unit" || true)"
+      journalctl --no-pager -o cat -n 25 -u "$unit" || true
+    done
+    for log in ${logs[@]+"${logs[@]}"}; do
+      [ -e "$log" ] || continue
+      echo "--- $log"
+      tail -n 25 "$log"
+    done
+  } 2>&1 | mask >&2
+  exit "$status"
+}
+trap 'explain $?' ERR
+
+wait_for() { # WHAT SECONDS COMMAND...
+  waiting_for="$1 (up to $2 s)"
+  local deadline=$((SECONDS + $2))
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $deadline ] || explain 124
+    sleep 1
+  done
+  waiting_for=""
+}
+
+answers_http() { # URL: any answer of the service itself, not of a proxy without it
+  local status
+  status=$(curl -sS -o /dev/null -m 30 -w '%{http_code}' "$1") && [ "$status" -ge 200 ] && [ "$status" -lt 500 ]
+}
+
+answers_tcp() { # ADDRESS PORT
+  timeout 5 bash -c ": </dev/tcp/$1/$2"
+}
+
+file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched where nothing differs.
+  local path=$1 owner=$2 mode=$3 content name
+  content=$(cat && printf .)
+  content=${content%.}
+  for name in "${!secret[@]}"; do content=${content//"@$name@"/"${secret[$name]}"}; done
+  [ -d "${path%/*}" ] || install -d "${path%/*}"
+  (umask 077 && printf %s "$content" >"$path.new")
+  chown "$owner" "$path.new"
+  chmod "$mode" "$path.new"
+  if cmp -s "$path.new" "$path" && [ "$(stat -c %U:%G:0%a "$path")" = "$owner:$mode" ]; then
+    rm "$path.new"
+  else
+    mv -f "$path.new" "$path"
+    echo "wrote $path"
+  fi
+}
+
+start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run with the files of this digest already
+  local service=$1 digest=$2 verb=$3 marker=/run/openstack-lab/$1
+  shift 3
+  units=("$@")
+  SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet "$@"
+  if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet "$@"; then return; fi
+  systemctl "$verb" "$@"
+  install -d /run/openstack-lab
+  echo "$digest" >"$marker"
+  echo "$verb $service"
+}
+
+run_as() { # USER COMMAND...
+  runuser -u "$1" -- "${@:2}"
+}
+
+sql() { # statements on standard input, as the database's root through its socket
+  mysql --batch --skip-column-names "$@"
+}
+
+query_as() { # USER PASSWORD HOST DATABASE QUERY
+  MYSQL_PWD=$2 mysql --batch --skip-column-names -u "$1" -h "$3" -e "$5" "$4"
+}
+
+install_debian() { # PACKAGE...
+  local present
+  present=$(dpkg-query -W -f '${db:Status-Status}\n' "$@" 2>/dev/null | grep -cx installed || true)
+  [ "$present" -lt $# ] || return 0
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq -o DPkg::Lock::Timeout=600 update
+  apt-get -qq -o DPkg::Lock::Timeout=600 install --yes --no-install-recommends "$@"
+  rm /usr/sbin/policy-rc.d
+  echo "installed $*"
+}

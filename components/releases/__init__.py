@@ -1,0 +1,6 @@
+"""OpenStack releases as distributions ship them. A new release is one file here and one line in RELEASES."""
+
+from components.releases.zed_debian12 import ZED_DEBIAN12
+from components.services.model import Release
+
+RELEASES: dict[str, Release] = {release.name: release for release in (ZED_DEBIAN12,)}

@@ -1,0 +1,139 @@
+"""Commands on the lab's machines and on the operator's: the only module that imports pulumi_command or quotes shell.
+
+A script's text stands plainly in the resource, so that a preview shows the changed line. Secrets come on standard
+input and take their place on the machine. Every script is idempotent and bounded by `timeout`.
+"""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_command as command
+
+from components.secrets import KeyPair, Secrets
+from components.services.model import RenderedFile
+from components.topology import Node
+
+Command = command.remote.Command
+
+_LIBRARY = Path(__file__).with_name("lib.sh")
+_LIBRARY_PATH = "/usr/local/lib/openstack-lab.sh"
+
+DIAL_ATTEMPTS = 400
+"""At 5 s or less each: a machine under emulation may take its time to boot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A machine to run commands on: `resource` is its libvirt domain, which every command shares the fate of."""
+
+    node: Node
+    resource: pulumi.Resource
+    connection: command.remote.ConnectionArgs
+    secrets: Secrets
+
+
+def connect(node: Node, resource: pulumi.Resource, secrets: Secrets) -> Host:
+    """The way to a machine: root by key, the host key known beforehand."""
+    host_key = host_key_pair(node, secrets).public
+    return Host(
+        node=node,
+        resource=resource,
+        secrets=secrets,
+        connection=command.remote.ConnectionArgs(
+            host=str(node.address),
+            user="root",
+            private_key=pulumi.Output.secret(login_key_pair(secrets).private),
+            host_key=host_key.rsplit(" ", 1)[0],
+            dial_error_limit=DIAL_ATTEMPTS,
+            per_dial_timeout=15,
+        ),
+    )
+
+
+def login_key_pair(secrets: Secrets) -> KeyPair:
+    """The operator's key to every machine of the lab."""
+    return secrets.ssh_key("operator")
+
+
+def host_key_pair(node: Node, secrets: Secrets) -> KeyPair:
+    """A machine's own host key."""
+    return secrets.ssh_key(node.fqdn)
+
+
+def run(
+    name: str,
+    host: Host,
+    script: str,
+    *,
+    seconds: int = 600,
+    masks: Iterable[str] = (),
+    triggers: Sequence[str] = (),
+    opts: pulumi.ResourceOptions,
+) -> Command:
+    """Run a script on a machine. `masks` are further texts whose secrets must not show when it fails."""
+    values = host.secrets.values([script, *masks])
+    stdin = "".join(f"{secret}={value}\n" for secret, value in values.items())
+    return Command(
+        name,
+        connection=host.connection,
+        create=bounded(f". {_LIBRARY_PATH}\n{script}", seconds),
+        stdin=pulumi.Output.secret(stdin) if values else None,
+        triggers=list(triggers) or None,
+        logging=command.remote.Logging.NONE if values else None,
+        add_previous_output_in_env=False,
+        opts=_sharing_fate(host, opts),
+    )
+
+
+def prepare(name: str, host: Host, script: str, *, opts: pulumi.ResourceOptions) -> Command:
+    """Wait until the machine can be logged in to, install the library that all other scripts use, run the script."""
+    install = (
+        f"cat >{_LIBRARY_PATH}.new <<'LIBRARY'\n{_LIBRARY.read_text()}LIBRARY\nmv {_LIBRARY_PATH}.new {_LIBRARY_PATH}"
+    )
+    return Command(
+        name,
+        connection=host.connection,
+        create=bounded(f"set -eu\n{install}\n. {_LIBRARY_PATH}\n{script}", 300),
+        add_previous_output_in_env=False,
+        opts=_sharing_fate(host, opts),
+    )
+
+
+def install_files(files: Iterable[RenderedFile]) -> str:
+    """Script that puts files in place, each atomically and with owner and mode."""
+    return "".join(
+        f"file {shlex.quote(file.path)} {file.owner}:{file.group} {file.mode} <<'CONTENT'\n{file.text}CONTENT\n"
+        for file in files
+    )
+
+
+def words(*arguments: str) -> str:
+    """Arguments as one line of shell, quoted where needed."""
+    return shlex.join(arguments)
+
+
+def bounded(script: str, seconds: int) -> str:
+    """The script under `timeout`, its text untouched and its standard input free for secrets."""
+    return f"exec timeout {seconds} bash /dev/fd/3 3<<'SCRIPT'\n{script.rstrip()}\nSCRIPT\n"
+
+
+def local_secret_file(name: str, path: Path, text: str, *, opts: pulumi.ResourceOptions) -> command.local.Command:
+    """A file on the operator's machine that only its owner may read; removed with the resource."""
+    directory, target = shlex.quote(str(path.parent)), shlex.quote(str(path))
+    return command.local.Command(
+        name,
+        create=f"umask 077 && mkdir -p {directory} && cat >{target}.new && mv -f {target}.new {target}",
+        delete=f"rm -f {target}",
+        stdin=pulumi.Output.secret(text),
+        logging=command.local.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=opts,
+    )
+
+
+def _sharing_fate(host: Host, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    fate = pulumi.ResourceOptions(deleted_with=host.resource, replace_with=[host.resource])
+    return pulumi.ResourceOptions.merge(opts, fate)

@@ -1,0 +1,35 @@
+"""Glance with a file store on the controller (guide 4.7.2)."""
+
+from components.services import keystone
+from components.services.ini import Ini
+from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site
+from components.topology import Node, Role
+
+PORT = 9292
+
+
+def _glance_api_conf(site: Site, node: Node) -> Ini:
+    return {
+        "DEFAULT": {"bind_host": str(node.address), "workers": site.workers(node)},
+        "database": {"connection": site.database_url("glance", "glance")},
+        **keystone.authtoken(site, "glance"),
+        "paste_deploy": {"flavor": "keystone"},
+        "glance_store": {
+            "stores": ["file", "http"],
+            "default_store": "file",
+            "filesystem_store_datadir": "/var/lib/glance/images/",
+        },
+    }
+
+
+GLANCE = Service(
+    name="glance",
+    role=Role.CONTROLLER,
+    after=("mariadb", "memcached", "haproxy", "keepalived"),
+    files=(ConfigFile(path="/etc/glance/glance-api.conf", content=_glance_api_conf, group="glance", mode="0640"),),
+    migrations=(Migration(database="glance", command="glance-manage db_sync"),),
+    listeners=(Listener(name="glance-api", port=PORT, single=True),),
+    endpoint=Endpoint(type="image", description="OpenStack Image", port=PORT),
+    has_user=True,
+)
+"""`single`: each controller would have a file store of its own."""

@@ -1,0 +1,129 @@
+"""HAProxy with a listener for everything in the catalogue, keepalived with the virtual address (guide 4.3 to 4.7)."""
+
+from components.services.model import ConfigFile, Listener, Service, Site, Task, When
+from components.topology import Node, Role
+
+STATS_PORT = 9999
+STATS_PATH = "/haproxy"
+
+_CHECK = "inter 3s fastinter 1s downinter 1s fall 2 rise 2"
+"""The guide's `rise 5` keeps a service out for 15 s after it came up; so short a wait costs nothing here."""
+
+_GLOBAL = """global
+  log /dev/log local0
+  maxconn 8192
+  user haproxy
+  group haproxy
+  stats socket /run/haproxy/admin.sock mode 660 level admin
+
+defaults
+  log global
+  mode tcp
+  option dontlognull
+  option redispatch
+  retries 3
+  timeout connect 10s
+  timeout client 10m
+  timeout server 10m
+  timeout check 10s
+"""
+
+
+def _haproxy_cfg(site: Site, _node: Node) -> str:
+    stats = f"""listen stats
+  bind {site.topology.vip}:{STATS_PORT}
+  mode http
+  stats enable
+  stats uri {STATS_PATH}
+  stats realm HAProxy
+  stats auth haadmin:@haproxy_stats_password@
+"""
+    listeners = [
+        _listen(site, listener, service.nodes(site.topology))
+        for service in site.catalogue
+        for listener in service.listeners
+        if service.nodes(site.topology)
+    ]
+    return "\n".join([_GLOBAL, stats, *listeners])
+
+
+def _listen(site: Site, listener: Listener, nodes: tuple[Node, ...]) -> str:
+    port = listener.port
+    lines = [
+        f"listen {listener.name}-{port}",
+        f"bind {site.topology.vip}:{port}",
+        f"mode {listener.mode}",
+        *listener.options,
+        *(
+            f"server {node.address} {node.address}:{port} check port {port} {_CHECK}"
+            for node in (nodes[:1] if listener.single else nodes)
+        ),
+    ]
+    return "\n  ".join(lines) + "\n"
+
+
+def _sysctl(_site: Site, _node: Node) -> str:
+    return "net.ipv4.ip_nonlocal_bind = 1\n"
+
+
+HAPROXY = Service(
+    name="haproxy",
+    role=Role.LOADBALANCER,
+    reloads=True,
+    files=(
+        ConfigFile(path="/etc/haproxy/haproxy.cfg", content=_haproxy_cfg, group="haproxy", mode="0640"),
+        ConfigFile(path="/etc/sysctl.d/60-nonlocal-bind.conf", content=_sysctl),
+    ),
+    tasks=(
+        Task(
+            name="check",
+            script=lambda _site, _node: (
+                "sysctl -qp /etc/sysctl.d/60-nonlocal-bind.conf\nhaproxy -c -q -f /etc/haproxy/haproxy.cfg\n"
+            ),
+            once=False,
+        ),
+    ),
+)
+
+
+def _keepalived_conf(site: Site, node: Node) -> str:
+    balancers = site.topology.having(Role.LOADBALANCER)
+    rank = balancers.index(node)
+    return f"""global_defs {{
+  router_id {node.machine}
+}}
+
+vrrp_instance VI_1 {{
+  state {"BACKUP" if rank else "MASTER"}
+  interface {site.release.interface}
+  virtual_router_id 80
+  priority {100 - 10 * rank}
+  advert_int 1
+  authentication {{
+    auth_type PASS
+    auth_pass @keepalived_vrrp@
+  }}
+  virtual_ipaddress {{
+    {site.topology.provider.interface(site.topology.vip)} dev {site.release.interface}
+  }}
+}}
+"""
+
+
+KEEPALIVED = Service(
+    name="keepalived",
+    role=Role.LOADBALANCER,
+    after=("network", "haproxy"),
+    reloads=True,
+    files=(ConfigFile(path="/etc/keepalived/keepalived.conf", content=_keepalived_conf, mode="0600"),),
+    tasks=(
+        Task(
+            name="vip",
+            when=When.AFTER_START,
+            script=lambda site, _node: (
+                f'wait_for "address {site.topology.vip}" 120 '
+                f"sh -c 'ip -4 -o addr show to {site.topology.vip} | grep -q .'\n"
+            ),
+        ),
+    ),
+)

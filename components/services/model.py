@@ -1,0 +1,233 @@
+"""What a service is, as data. All else is derived from it once: passwords, users, listeners, commands, checks. Pure.
+
+Texts name secrets by placeholders such as `@glance_database_password@` (see `components.secrets.PLACEHOLDER`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from components.services.ini import Ini, merge, render
+from components.topology import Node, Role, Topology
+
+Text: TypeAlias = "Callable[[Site, Node], str]"
+"""A text that follows from the site's facts and the node it is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """A file on a node. `content` gives either the text or, for an INI file, its settings as data."""
+
+    path: str
+    content: "Callable[[Site, Node], Ini | str]"
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+
+    @property
+    def name(self) -> str:
+        """The last part of the path: how `options` in the stack's configuration names the file."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """A file as it will stand on a node, secrets still as placeholders."""
+
+    path: str
+    owner: str
+    group: str
+    mode: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """What the Keystone catalog says of a service: public, internal and admin are one URL (guide 4.7)."""
+
+    type: str
+    description: str
+    port: int
+    path: str = ""
+
+
+class Mode(StrEnum):
+    """HAProxy's two ways to pass traffic on."""
+
+    TCP = "tcp"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A port that HAProxy opens on the virtual address and hands to the service's nodes; `name-port` is its section.
+
+    `speaks_http` tells how readiness is asked for: by any HTTP answer below 500, or by a TCP connection.
+    `single` hands everything to the first node: its data is not replicated to the others.
+    """
+
+    name: str
+    port: int
+    mode: Mode = Mode.TCP
+    speaks_http: bool = True
+    single: bool = False
+    options: tuple[str, ...] = ()
+
+
+class When(StrEnum):
+    """At what point of a service's life a task runs."""
+
+    BEFORE_START = "before-start"
+    AFTER_START = "after-start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A step beyond those that every service has. Idempotent; `once` runs it on the first node of the role only.
+
+    What the script prints is the resource's output: a digest or an identifier, never a secret.
+    """
+
+    name: str
+    script: Text
+    when: When = When.BEFORE_START
+    once: bool = True
+    seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """Brings a database's schema to the release's version; run as the service's own user, once."""
+
+    database: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service of the lab.
+
+    `role` None puts it on every node; `after` names services that must answer before it starts.
+    """
+
+    name: str
+    role: Role | None
+    after: tuple[str, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    migrations: tuple[Migration, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    endpoint: Endpoint | None = None
+    has_user: bool = False
+    reloads: bool = False
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases it owns, with a database user of the service's name."""
+        return tuple(migration.database for migration in self.migrations)
+
+    def nodes(self, topology: Topology) -> tuple[Node, ...]:
+        """The nodes it runs on."""
+        return topology.nodes if self.role is None else topology.having(self.role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packaging:
+    """How one distribution ships one service: what differs from the guide's words."""
+
+    packages: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    omits: frozenset[str] = frozenset()
+    """Paths of the service's files that this distribution has no use for."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """The guide's path -> this distribution's."""
+    settings: "Mapping[str, Callable[[Site, Node], Ini]]" = field(default_factory=dict)
+    """File name -> settings laid over the service's own."""
+    logs: tuple[str, ...] = ()
+    """Log files that a failing start shows, besides the units' journal."""
+    activate: str = ""
+    """Command that makes changed files take effect where there is no unit to restart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """An OpenStack release as one distribution ships it."""
+
+    name: str
+    title: str
+    interface: str
+    """Interface that holds a node's provider address once the network service is set up."""
+    install: str
+    """Command that installs the packages given as its arguments; finds nothing to do in a baked template."""
+    packaging: Mapping[str, Packaging]
+
+
+Options = Mapping[str, Mapping[str, Ini]]
+"""service -> file name -> settings: the operator's own, laid over all others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Every fact that a file or script may mention, resolved to plain text."""
+
+    topology: Topology
+    region: str
+    release: Release
+    catalogue: tuple[Service, ...]
+    dns: tuple[str, ...]
+    ntp: tuple[str, ...]
+    options: Options = field(default_factory=dict)
+
+    @property
+    def vip_name(self) -> str:
+        """The name under which everything is reached through the virtual address."""
+        return self.topology.vip_name
+
+    def workers(self, node: Node) -> int:
+        """Processes of an API service: they follow the node's virtual CPUs."""
+        return node.vcpus
+
+    def packaging(self, service: Service) -> Packaging:
+        """What the release says of the service."""
+        return self.release.packaging[service.name]
+
+    def url(self, endpoint: Endpoint) -> str:
+        """The endpoint's URL through the virtual address."""
+        return f"http://{self.vip_name}:{endpoint.port}{endpoint.path}"
+
+    def database_url(self, user: str, database: str) -> str:
+        """SQLAlchemy URL of a database through the virtual address."""
+        return f"mysql+pymysql://{user}:@{user}_database_password@@{self.vip_name}/{database}"
+
+    def transport_url(self) -> str:
+        """oslo.messaging URL of RabbitMQ through the virtual address."""
+        return f"rabbit://openstack:@openstack_rabbitmq_password@@{self.vip_name}:5672/"
+
+    def files(self, service: Service, node: Node) -> tuple[RenderedFile, ...]:
+        """The service's files on the node, each at this distribution's path."""
+        packaging = self.packaging(service)
+        return tuple(
+            RenderedFile(
+                path=packaging.paths.get(file.path, file.path),
+                owner=file.owner,
+                group=file.group,
+                mode=file.mode,
+                text=self._text(service, file, node),
+            )
+            for file in (*service.files, *packaging.files)
+            if file.path not in packaging.omits
+        )
+
+    def _text(self, service: Service, file: ConfigFile, node: Node) -> str:
+        content = file.content(self, node)
+        if isinstance(content, str):
+            return content
+        overlay = self.packaging(service).settings.get(file.name)
+        layers = [
+            content,
+            overlay(self, node) if overlay else {},
+            self.options.get(service.name, {}).get(file.name, {}),
+        ]
+        return render(merge(*layers))
