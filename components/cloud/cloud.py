@@ -27,12 +27,12 @@ class Cloud(pulumi.ComponentResource):
         self._region = site.region
         password = secrets.value(ADMIN.password_name)
 
-        at_keystone = self._openstack("identity", password, [*services["keystone"].ready.values()])
+        at_keystone = self._openstack("identity", password, services["keystone"].everywhere())
         bootstrapped = pulumi.ResourceOptions(parent=self, provider=at_keystone)
         identity = Identity(site, secrets, services["keystone"].outputs["bootstrap"], bootstrapped)
         Tenant(secrets, bootstrapped)
 
-        everything = [resource for service in services.values() for resource in service.ready.values()]
+        everything = [resource for service in services.values() for resource in service.everywhere()]
         complete = self._openstack("cloud", password, [*identity.endpoints, *everything])
         PublicImage(config.image_name, config.hypervisor.image, pulumi.ResourceOptions(parent=self, provider=complete))
         self.register_outputs({})

@@ -44,7 +44,7 @@ class Identity(pulumi.ComponentResource):
             opts=self._child(),
         )
         openstack.identity.RoleAssignment(
-            f"{service.name}-admin",
+            f"{service.name}-role",
             user_id=user.id,
             project_id=self.project.id,
             role_id=admin_role,

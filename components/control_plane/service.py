@@ -14,9 +14,9 @@ READY_SECONDS = 900
 
 
 class ServiceOnNodes(pulumi.ComponentResource):
-    """A service on all its nodes. `ready` maps each node's name to the last step there; dependents wait for these."""
+    """A service on all its nodes. `ready` maps each node's name to the last steps there; dependents wait for these."""
 
-    ready: dict[str, pulumi.Resource]
+    ready: dict[str, list[pulumi.Resource]]
     outputs: dict[str, pulumi.Output[str]]
     """What a task printed, by the task's name."""
 
@@ -34,40 +34,43 @@ class ServiceOnNodes(pulumi.ComponentResource):
         self.service = service
         self.site = site
         self.outputs = {}
-        self.ready = {}
         first = next(iter(hosts))
         files = {name: site.files(service, prepared.host.node) for name, prepared in hosts.items()}
         installed = {
             name: self._run(f"{name}-files", prepared, remote.install_files(files[name]), after=[prepared.ready])
             for name, prepared in hosts.items()
         }
-        before = {name: [resource] for name, resource in installed.items()}
+        before: dict[str, list[pulumi.Resource]] = {name: [resource] for name, resource in installed.items()}
+        once: list[pulumi.Resource] = []
         if service.migrations:
-            granted = self._grant(next(iter(database.values())), after=earlier["mariadb"].ready.values())
-            through_vip = [*earlier["keepalived"].ready.values()]
+            granted = self._grant(next(iter(database.values())), after=earlier["mariadb"].everywhere())
+            through_vip = earlier["keepalived"].everywhere()
             for migration in service.migrations:
-                before[first].append(
+                once.append(
                     self._run(
                         f"migrate-{migration.database}",
                         hosts[first],
                         self._migrate(migration),
-                        after=[installed[first], granted, *through_vip],
+                        after=[*before[first], *once, granted, *through_vip],
                         masks=texts(files[first]),
                     )
                 )
-        self._tasks(When.BEFORE_START, hosts, files, before)
+        once += self._tasks(When.BEFORE_START, hosts, files, before, once)
+        started: dict[str, list[pulumi.Resource]] = {}
         for name, prepared in hosts.items():
             awaited = [resource for other in service.after for resource in earlier[other].awaited_by(name)]
-            once = before[first][-1:] if name != first else []
-            self.ready[name] = self._start(prepared, files[name], after=[*before[name], *once, *awaited])
-        started = {name: [resource] for name, resource in self.ready.items()}
-        self._tasks(When.AFTER_START, hosts, files, started)
-        self.ready = {name: resources[-1] for name, resources in started.items()}
+            started[name] = [self._start(prepared, files[name], after=[*before[name], *once, *awaited])]
+        once = self._tasks(When.AFTER_START, hosts, files, started, [])
+        self.ready = {name: [*resources, *once] for name, resources in started.items()}
         self.register_outputs({})
 
     def awaited_by(self, node: str) -> list[pulumi.Resource]:
         """What a service on `node` waits for: the same node's where this one is everywhere, else all nodes'."""
-        return [self.ready[node]] if self.service.role is None else list(self.ready.values())
+        return self.ready[node] if self.service.role is None else self.everywhere()
+
+    def everywhere(self) -> list[pulumi.Resource]:
+        """The last steps on all nodes."""
+        return [resource for steps in self.ready.values() for resource in steps]
 
     def _tasks(
         self,
@@ -75,22 +78,26 @@ class ServiceOnNodes(pulumi.ComponentResource):
         hosts: Mapping[str, PreparedHost],
         files: Mapping[str, tuple[RenderedFile, ...]],
         done: dict[str, list[pulumi.Resource]],
-    ) -> None:
-        """Add the tasks of one phase, in order, behind what is done on each node."""
+        once: list[pulumi.Resource],
+    ) -> list[pulumi.Resource]:
+        """One phase's tasks, in order behind what is done: a node's own go into `done`, those done once are returned."""
+        added: list[pulumi.Resource] = []
         for task in (task for task in self.service.tasks if task.when is when):
             for name in list(hosts)[:1] if task.once else hosts:
-                node = hosts[name].host.node
                 resource = self._run(
-                    f"{task.name}" if task.once else f"{name}-{task.name}",
+                    task.name if task.once else f"{name}-{task.name}",
                     hosts[name],
-                    task.script(self.site, node),
-                    after=done[name],
+                    task.script(self.site, hosts[name].host.node),
+                    after=[*done[name], *once, *added],
                     masks=texts(files[name]),
                     seconds=task.seconds,
                 )
-                done[name].append(resource)
                 if task.once:
+                    added.append(resource)
                     self.outputs[task.name] = resource.stdout
+                else:
+                    done[name].append(resource)
+        return added
 
     def _grant(self, database: PreparedHost, after: Iterable[pulumi.Resource]) -> pulumi.Resource:
         user = self.service.name

@@ -1,0 +1,175 @@
+"""Bad input is told all at once, each finding with its key, its value and what is allowed."""
+
+from typing import Any
+
+import pytest
+
+from components import config
+from components.topology import Role
+from tests import stacks
+
+
+def findings(stack: str = "compact", **changes: Any) -> list[str]:
+    """What `load` says against the stack with some keys changed."""
+    with pytest.raises(config.ConfigError) as error:
+        stacks.load(stack, **changes)
+    return error.value.findings
+
+
+def with_node(name: str, **changes: Any) -> dict[str, Any]:
+    """The compact stack's nodes, one of them changed."""
+    nodes: dict[str, Any] = stacks.values("compact")["nodes"]
+    nodes[name] = nodes.get(name, {}) | changes
+    return nodes
+
+
+def test_the_lab_is_the_guides_five_machines() -> None:
+    """Names and addresses of chapter 4's table, the optional machines switched off."""
+    topology = stacks.load("lab").site.topology
+    assert {node.fqdn: str(node.address) for node in topology.nodes} == {
+        "openstack-controller1.magedu.local": "172.16.0.101",
+        "openstack-mysql-master.magedu.local": "172.16.0.103",
+        "openstack-haproxy1.magedu.local": "172.16.0.105",
+        "openstack-node1.magedu.local": "172.16.0.107",
+        "openstack-node2.magedu.local": "172.16.0.108",
+    }
+    assert [str(node.internal_address) for node in topology.nodes][:2] == ["10.0.0.101", "10.0.0.103"]
+    assert str(topology.vip) == "172.16.0.248"
+
+
+@pytest.mark.parametrize("stack", stacks.STACKS)
+def test_the_machines_fit_into_twelve_gibibytes(stack: str) -> None:
+    """The bound that the stacks' sizes are scaled to."""
+    assert sum(node.memory for node in stacks.load(stack).site.topology.nodes) <= 12 * 1024
+
+
+def test_optional_machines_are_present_and_can_be_switched_on() -> None:
+    """All nine of the guide's machines, when none is switched off."""
+    nodes = stacks.values("lab")["nodes"]
+    for entry in nodes.values():
+        entry.pop("enabled", None)
+    topology = stacks.load("lab", nodes=nodes).site.topology
+    assert [int(str(node.address).rpartition(".")[2]) for node in topology.nodes] == list(range(101, 110))
+    assert [node.name for node in topology.having(Role.LOADBALANCER)] == ["haproxy1", "haproxy2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"release": "yoga"}, "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12"),
+        (
+            {"nodes": with_node("node1", roles=["compute", "storage"])},
+            "openstack-lab:nodes.node1.roles: 'storage' is not allowed;"
+            " allowed: controller, database, loadbalancer, compute",
+        ),
+        (
+            {"nodes": with_node("node1", address="172.17.0.107")},
+            "openstack-lab:nodes.node1.address: '172.17.0.107' is not allowed; allowed: an address of 172.16.0.0/16"
+            " other than 172.16.0.1 (the host), 172.16.0.0, and 172.16.255.255",
+        ),
+        (
+            {"nodes": with_node("node1", address="172.16.0.1")},
+            "openstack-lab:nodes.node1.address: '172.16.0.1' is not allowed; allowed: an address of 172.16.0.0/16"
+            " other than 172.16.0.1 (the host), 172.16.0.0, and 172.16.255.255",
+        ),
+        (
+            {"nodes": with_node("node1", address="172.16.9.7")},
+            "openstack-lab:nodes.node1.address: '172.16.9.7' is not allowed;"
+            " allowed: one whose host part also fits into 10.0.0.0/24",
+        ),
+        (
+            {"vip": "172.16.0.107"},
+            "openstack-lab:vip: '172.16.0.107' is not allowed; allowed: an address that no node has (it is node1's)",
+        ),
+        (
+            {"vip": "10.0.0.9"},
+            "openstack-lab:vip: '10.0.0.9' is not allowed;"
+            " allowed: an address of 172.16.0.0/16 other than the host's 172.16.0.1",
+        ),
+        (
+            {"nodes": with_node("controller1", roles=["database", "loadbalancer"])},
+            "openstack-lab:nodes: ['controller1', 'node1'] is not allowed;"
+            " allowed: at least one enabled controller node",
+        ),
+        (
+            {"nodes": with_node("node1", memory=512)},
+            "openstack-lab:nodes.node1.memory: 512 is not allowed; allowed: a number of 1024 or more MiB for compute",
+        ),
+        (
+            {"nodes": with_node("Node_9", roles=["compute"], address="172.16.0.9", vcpus=1, memory=1024, disk=10)},
+            "openstack-lab:nodes.Node_9: 'Node_9' is not allowed;"
+            " allowed: a host name of small letters, digits and dashes",
+        ),
+        (
+            {"nodes": with_node("node1", ram=4096)},
+            "openstack-lab:nodes.node1.ram: 4096 is not allowed;"
+            " allowed: the keys address, disk, enabled, memory, roles, vcpus",
+        ),
+        (
+            {"options": {"glance": {"glance.conf": {}}}},
+            "openstack-lab:options.glance: 'glance.conf' is not allowed; allowed: the files glance-api.conf",
+        ),
+        (
+            {"passwordOverrides": {"glance_database_password": "it's"}},
+            "openstack-lab:passwordOverrides.glance_database_password: '***' is not allowed;"
+            " allowed: 4 to 64 letters, digits and . _ ~ -",
+        ),
+        (
+            {"masterSecret": "short"},
+            "openstack-lab:masterSecret: '***' is not allowed; allowed: 32 characters or more; `make setup` makes one",
+        ),
+        (
+            {"internalNetwork": "172.16.1.0/24"},
+            "openstack-lab:internalNetwork: '172.16.1.0/24' is not allowed;"
+            " allowed: a network apart from 172.16.0.0/16",
+        ),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key_and_what_is_allowed(changes: dict[str, Any], finding: str) -> None:
+    """One sentence a finding."""
+    assert finding in findings(**changes)
+
+
+def test_two_nodes_with_one_address_are_both_named() -> None:
+    """Which of the two is wrong is the operator's to know."""
+    found = findings(nodes=with_node("node1", address="172.16.0.101"))
+    assert [finding.split(":")[1] for finding in found] == ["nodes.controller1.address", "nodes.node1.address"]
+
+
+def test_all_findings_come_at_once() -> None:
+    """Nobody wants to mend one mistake a run."""
+    assert len(findings(release="yoga", vip="10.0.0.9", passwords="none")) == 3
+
+
+def test_a_missing_template_is_told_before_anything_is_made() -> None:
+    """The program never hands the provider a path that is not there."""
+    with pytest.raises(config.ConfigError) as error:
+        config.load(stacks.values("lab"), stacks.facts() | {"template": "/nowhere/template.qcow2"})
+    assert error.value.findings == [
+        ".lab/host.json: template '/nowhere/template.qcow2' is missing; `make setup` brings it back"
+    ]
+
+
+def test_without_set_up_the_program_says_what_is_missing() -> None:
+    """Plain `pulumi up` in a fresh clone."""
+    with pytest.raises(config.ConfigError) as error:
+        config.load(stacks.values("lab"), {})
+    assert error.value.findings == [
+        ".lab/host.json: no libvirt_uri, pool, domain_type, template, image; `make setup` writes it"
+    ]
+
+
+def test_values_from_the_engine_are_read_like_plain_ones() -> None:
+    """The engine hands every value over as text."""
+    texts = {"openstack-lab:dns": '["9.9.9.9"]', "other:key": "x", "openstack-lab:passwords": "guide"}
+    plain = {key.partition(":")[2]: config._plain(text) for key, text in texts.items() if "lab" in key}
+    assert plain == {"dns": ["9.9.9.9"], "passwords": "guide"}
+
+
+def test_an_operators_option_lies_over_the_labs_own() -> None:
+    """One option of one file; the rest stays."""
+    site = stacks.load("lab", options={"glance": {"glance-api.conf": {"DEFAULT": {"debug": True}}}}).site
+    glance = next(service for service in site.catalogue if service.name == "glance")
+    (text,) = (file.text for file in site.files(glance, site.topology.having(Role.CONTROLLER)[0]))
+    assert "debug = true\n" in text
+    assert "enabled_backends = file:file\n" in text
