@@ -1,15 +1,166 @@
-"""The verbs of `python -m tools`."""
+"""The verbs of `python -m tools`; each is a target of the Makefile."""
 
-from collections.abc import Sequence
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 
-from tools import hypervisor, shell
+from components import config
+from tools import (
+    clean,
+    engine,
+    hypervisor,
+    image,
+    leftovers,
+    paths,
+    preflight,
+    shell,
+    stack,
+    steps,
+    suite,
+    template,
+    toolchain,
+)
+from tools.hypervisor import Hypervisor, namespace
+from tools.steps import StepError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb that the first word names."""
-    verb, *rest = argv
-    if verb == "shell":
-        return shell.main(rest)
-    if verb == "hypervisor-clean":
-        hypervisor.clean()
+    """Run `[--stack STACK] VERB [OPTION ...]`; the exit status is 0 if all went well."""
+    verbs = "\n".join(f"  {verb:8} {text}" for verb, (_, text) in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tools", epilog=verbs, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", default="lab", help="default: %(default)s")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="for what the verb runs", metavar="OPTION")
+    arguments = parser.parse_args(argv)
+    run, _ = VERBS[arguments.verb]
+    return run(arguments)
+
+
+def set_up(name: str) -> Hypervisor:
+    """Bring what `pulumi` needs for a stack, as far as it is missing, but for what `bootstrap.py` brings."""
+    with steps.lock(paths.STATE / "setup.lock"):
+        toolchain.ensure()
+        host = hypervisor.ensure()
+        values = stack.configuration(name)
+        facts = {
+            "libvirt_uri": host.uri,
+            "pool": host.pool,
+            "domain_type": host.domain_type,
+            "template": str(template.ensure(values["template"], values["templateSha256"])),
+            "template_source": values["template"],
+            "image": str(image.ensure()),
+        }
+        text = json.dumps(facts, indent=2) + "\n"
+        if not paths.HOST_FACTS.exists() or paths.HOST_FACTS.read_text() != text:
+            paths.HOST_FACTS.write_text(text)
+        stack.ensure(name)
+        try:
+            topology = config.load(stack.configuration(name), facts).site.topology
+            namespace.write_hosts(topology.hosts_file())
+        except config.ConfigError:
+            # Preflight reports it, together with all else.
+            pass
+    return host
+
+
+def _setup(arguments: argparse.Namespace) -> int:
+    set_up(arguments.stack)
     return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    name = arguments.stack
+    host = set_up(name)
+    stack.unlock(name)
+    leftovers.remove(host)
+    with steps.step("preflight", "what has to be right before anything is made"):
+        preflight.check(name, host)
+    status = engine.up(name, host)
+    if status == 0:
+        with steps.step("verify", "ask the cloud itself") as step:
+            status = _inside(host, name, "verify")
+            step.skip(f"exit status {status}")
+    print(steps.table())
+    return status
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    return engine.run("preview", arguments.stack, set_up(arguments.stack), arguments.options)
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    host = set_up(arguments.stack)
+    stack.unlock(arguments.stack)
+    return engine.run("refresh", arguments.stack, host, ["--yes", *arguments.options])
+
+
+def _destroy(arguments: argparse.Namespace) -> int:
+    name = arguments.stack
+    options = [option for option in arguments.options if option != "--yes"]
+    if options == arguments.options:
+        if not sys.stdin.isatty():
+            raise StepError(f"destroying stack {name} wants a confirmation, and there is no terminal", "YES=1")
+        if input(f"This deletes every machine of stack {name}. Type its name to go on: ") != name:
+            raise StepError("that is not its name: nothing was destroyed")
+    host = set_up(name)
+    stack.unlock(name)
+    status = engine.run("destroy", name, host, ["--yes", "--skip-preview", *options])
+    if status == 0:
+        leftovers.remove(host)
+    return status
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    shell.enter(set_up(arguments.stack), arguments.options)
+    return 0
+
+
+def _clean(_: argparse.Namespace) -> int:
+    clean.run()
+    return 0
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    set_up(arguments.stack)
+    return suite.test(arguments.options)
+
+
+def _e2e(arguments: argparse.Namespace) -> int:
+    set_up(arguments.stack)
+    return suite.e2e(arguments.options)
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    """`verify` and `status`: they talk to the lab's addresses, so they run where these are known."""
+    host = hypervisor.known()
+    if host.namespace and not namespace.inside():
+        return _inside(host, arguments.stack, arguments.verb, *arguments.options)
+    from tools import verify
+
+    return verify.main([arguments.verb, "--stack", arguments.stack, *arguments.options])
+
+
+def _inside(host: Hypervisor, name: str, *words: str) -> int:
+    """Run a verb where the lab's addresses are known."""
+    sys.stdout.flush()
+    command = host.command([sys.executable, "-m", "tools", "--stack", name, *words])
+    return subprocess.run(command, cwd=paths.CHECKOUT, check=False).returncode
+
+
+VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
+    "setup": (_setup, "bring everything that `pulumi up` needs"),
+    "up": (_up, "set up, check, `pulumi up`, verify"),
+    "preview": (_preview, "show what `up` would do"),
+    "refresh": (_refresh, "bring Pulumi's state in line with what exists"),
+    "destroy": (_destroy, "delete everything that `up` made; --yes: without asking"),
+    "verify": (_ask, "ask the cloud's own APIs whether it works"),
+    "status": (_ask, "nodes, services, endpoints at a glance"),
+    "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
+    "test": (_test, "format, lint, types and tests"),
+    "e2e": (_e2e, "tests on real machines"),
+    "clean": (_clean, "delete everything that set-up made, but for the shared cache"),
+}

@@ -4,14 +4,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tools import hypervisor
+from tools import paths, stack
+from tools.hypervisor import Hypervisor
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a command, or without one the user's shell, in the lab's namespaces; the status is the command's."""
-    words = list(argv) or [os.environ.get("SHELL", "/bin/bash")]
-    host = hypervisor.ensure()
-    os.environ["LIBVIRT_DEFAULT_URI"] = host.uri
-    command = host.command(words)
+def enter(hypervisor: Hypervisor, words: Sequence[str] = ()) -> None:
+    """Become `words`, or the user's shell; does not return."""
+    environment = stack.environment(hypervisor)
+    environment["PATH"] = f"{paths.VENV / 'bin'}:{environment['PATH']}"
+    command = hypervisor.command(words or [environment.get("SHELL", "/bin/bash")])
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    sys.stderr.flush()
+    os.execvpe(command[0], command, environment)

@@ -118,6 +118,15 @@ def take_over(file: Path) -> None:
         file.unlink()
 
 
+def table() -> str:
+    """The finished steps with their times, and the sum."""
+    width = max(len(timing.name) for timing in timings)
+    rows = [f"{timing.name:{width}}  {timing.seconds:7.1f} s  {timing.outcome}" for timing in timings]
+    # Indented rows tell where the time of the row above went.
+    total = sum(timing.seconds for timing in timings if not timing.name.startswith(" "))
+    return "\n".join([*rows, f"{'total':{width}}  {total:7.1f} s"])
+
+
 def tail(file: Path, lines: int = LAST_LINES) -> str:
     """The last lines of a log, indented, headed by its path."""
     text = file.read_text(errors="replace").splitlines()[-lines:]

@@ -4,13 +4,14 @@ hypervisor = ensure()
 subprocess.run(hypervisor.command(["virsh", "list"]))
 """
 
+import json
 import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import paths
+from tools import paths, steps
 from tools.hypervisor import kvm, namespace, private
 from tools.hypervisor.virsh import delete_pool, ensure_pool, names
 from tools.steps import StepError
@@ -47,11 +48,27 @@ class Hypervisor:
 
 def ensure() -> Hypervisor:
     """The hypervisor, started where need be, with its pool. Takes milliseconds when it is there already."""
-    uri, pool, name = _place()
-    if name:
-        private.start()
-    ensure_pool(uri, paths.NAME, pool)
-    return Hypervisor(uri, paths.NAME, kvm.probe().domain_type, name)
+    with steps.step("hypervisor", "libvirt, and whether KVM works") as step:
+        uri, pool, name = _place()
+        if name:
+            private.start()
+        ensure_pool(uri, paths.NAME, pool)
+        verdict = kvm.probe()
+        place = f"private libvirtd in network namespace {name}" if name else uri
+        step.skip(f"{place}; {'KVM' if verdict.works else f'emulation (TCG), since {verdict.why}'}")
+    return Hypervisor(uri, paths.NAME, verdict.domain_type, name)
+
+
+def known() -> Hypervisor:
+    """The hypervisor that set-up has brought, without starting anything; StepError if there is none."""
+    try:
+        facts = json.loads(paths.HOST_FACTS.read_text())
+    except FileNotFoundError as error:
+        raise StepError("nothing is set up here", "make setup") from error
+    if facts["libvirt_uri"] == private.URI and not private.running():
+        raise StepError("the private hypervisor does not run", "make setup")
+    name = paths.NAME if facts["libvirt_uri"] == private.URI else None
+    return Hypervisor(facts["libvirt_uri"], facts["pool"], facts["domain_type"], name)
 
 
 def clean() -> None:

@@ -31,10 +31,9 @@ def inside() -> bool:
     return exists() and os.path.samestat(os.stat(NETWORK), os.stat("/proc/self/ns/net"))
 
 
-def write_hosts(addresses: Mapping[str, Sequence[str]]) -> None:
-    """Have the names of each address known inside, besides those that the machine knows already."""
-    lines = [f"{address} {' '.join(names)}" for address, names in addresses.items()]
-    text = "\n".join([Path("/etc/hosts").read_text().rstrip(), *lines, ""])
+def write_hosts(lines: str) -> None:
+    """Have what `lines` says (in the format of /etc/hosts) known inside, besides what the machine's own file says."""
+    text = f"{Path('/etc/hosts').read_text().rstrip()}\n{lines}"
     HOSTS.parent.mkdir(exist_ok=True)
     # In place: a new file would not be seen where this one is mounted already.
     if not HOSTS.exists() or HOSTS.read_text() != text:
@@ -49,7 +48,7 @@ def create() -> None:
     if not (_ETC / "hosts").is_symlink():
         (_ETC / "hosts").symlink_to(HOSTS)
     if not HOSTS.exists():
-        write_hosts({})
+        write_hosts("")
     NETWORK.unlink(missing_ok=True)
     _run("ip", "netns", "add", paths.NAME)
     # Not by `ip -n`, which fails in a chroot.

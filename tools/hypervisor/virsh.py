@@ -20,6 +20,11 @@ def virsh(uri: str, *words: str | Path) -> str:
     return done.stdout
 
 
+def volumes(uri: str, pool: str) -> dict[str, str]:
+    """Files of a pool's volumes, by name."""
+    return dict(line.split(None, 1) for line in virsh(uri, "vol-list", pool).splitlines() if line.strip())
+
+
 def names(uri: str, listing: str, *options: str) -> set[str]:
     """Names of domains (`list`), networks (`net-list`) or pools (`pool-list`), the inactive ones included."""
     return set(virsh(uri, listing, "--all", "--name", *options).split())
@@ -43,8 +48,8 @@ def ensure_pool(uri: str, name: str, directory: Path) -> None:
 
 def delete_pool(uri: str, name: str) -> None:
     """Delete the pool's volumes, its directory and the pool."""
-    for line in virsh(uri, "vol-list", name).splitlines():
-        virsh(uri, "vol-delete", line.split()[0], "--pool", name)
+    for volume in volumes(uri, name):
+        virsh(uri, "vol-delete", volume, "--pool", name)
     virsh(uri, "pool-destroy", name)
     virsh(uri, "pool-delete", name)
     virsh(uri, "pool-undefine", name)

@@ -1,0 +1,38 @@
+# Thin names for `python -m tools VERB`. STACK names the stack: lab (the guide's machines) or compact (two machines).
+STACK ?= lab
+TOOLS = .venv/bin/python -m tools --stack $(STACK)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help setup up preview refresh destroy verify status shell test e2e clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: ## Install and build everything that `pulumi up` needs
+up: ## Set up, check, make the cloud, verify it
+preview: ## Show what `make up` would do
+refresh: ## Bring Pulumi's state in line with what exists
+destroy: ## Delete everything that `make up` made (YES=1: without asking)
+verify: ## Ask the cloud's own APIs whether it works
+status: ## Show nodes, services and endpoints
+shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
+test: ## Format, lint, types and tests
+e2e: ## Tests on real machines: minutes
+clean: ## Delete everything that `make setup` made, but for the cache that checkouts share
+
+setup up preview refresh shell:
+	@python3 tools/bootstrap.py
+	@$(TOOLS) $@
+
+destroy:
+	@python3 tools/bootstrap.py
+	@$(TOOLS) destroy $(if $(YES),--yes)
+
+test e2e:
+	@python3 tools/bootstrap.py --dev
+	@$(TOOLS) $@
+
+verify status clean:
+	@test -x .venv/bin/python || { echo "error: nothing is set up here" >&2; echo "remedy: make setup" >&2; exit 1; }
+	@$(TOOLS) $@

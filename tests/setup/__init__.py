@@ -1,0 +1,1 @@
+"""Set-up: what brings a machine to the point where `pulumi up` works."""

@@ -1,0 +1,41 @@
+"""`make clean`: everything that set-up made for this checkout goes; what checkouts share in the cache stays."""
+
+import re
+import shutil
+from pathlib import Path
+
+from tools import hypervisor, paths, stack, steps
+from tools.hypervisor import namespace
+from tools.steps import StepError
+
+_OURS = re.compile(rf"^  {stack.MASTER_SECRET}:\n    secure: .*\n|^encryptionsalt: .*\n", re.MULTILINE)
+"""What set-up adds to a stack's file through Pulumi."""
+
+
+def run() -> None:
+    """End the private hypervisor with all in it and delete `.lab`; refuse where machines or secrets would be lost."""
+    disposable = namespace.exists() and stack.own_backend()
+    bare: dict[Path, str] = {}
+    for name in stack.names():
+        if not disposable and stack.exists(name) and (made := stack.resources(name)):
+            raise StepError(f"stack {name} still has {len(made)} resources", f"make destroy STACK={name}")
+        if stack.own_passphrase():
+            file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
+            bare[file] = without_secrets(file.name, file.read_text())
+    with steps.step("clean", "hypervisor, state and secrets of this checkout"):
+        hypervisor.clean()
+        for file, text in bare.items():
+            if file.read_text() != text:
+                file.write_text(text)
+        shutil.rmtree(paths.STATE, ignore_errors=True)
+
+
+def without_secrets(name: str, text: str) -> str:
+    """A stack's file as it was before set-up; StepError if it holds secrets besides the one that set-up made."""
+    bare = _OURS.sub("", text)
+    if "secure:" in bare:
+        raise StepError(
+            f"{name} holds secrets of yours, which only {stack.PASSPHRASE} opens",
+            "move that file and set PULUMI_CONFIG_PASSPHRASE_FILE to it, or take the secrets out",
+        )
+    return bare

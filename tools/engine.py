@@ -1,0 +1,84 @@
+"""Running `pulumi` on a stack, where the lab's addresses are known, and telling where its time went."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tools import paths, stack, steps
+from tools.hypervisor import Hypervisor
+from tools.steps import Timing
+
+SLOWEST = 8
+"""How many resources the table of times names."""
+
+_LAYERS = {"kvm": "KVM", "openstack": "services", "cloud": "cloud"}
+"""Second part of a component's type, such as lab:kvm:Machine -> name of the layer."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long an update's layers and its slowest resources took."""
+
+    layers: tuple[Timing, ...]
+    resources: tuple[Timing, ...]
+
+
+def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = ()) -> int:
+    """`pulumi VERB -s NAME` with this process's terminal; the exit status is Pulumi's."""
+    words = ["pulumi", verb, "--stack", name, *options]
+    if not sys.stdin.isatty():
+        words.append("--non-interactive")
+    sys.stdout.flush()
+    return subprocess.run(
+        hypervisor.command(words), cwd=paths.CHECKOUT, env=stack.environment(hypervisor), check=False
+    ).returncode
+
+
+def up(name: str, hypervisor: Hypervisor) -> int:
+    """`pulumi up` without a question; its times go into the table of steps."""
+    log = paths.LOGS / f"{name}-events.json"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    # The engine logs events only where this switch shows its debugging options.
+    os.environ["PULUMI_DEBUG_COMMANDS"] = "1"
+    with steps.step("pulumi", f"bring the stack {name} up") as step:
+        status = run("up", name, hypervisor, ["--yes", "--skip-preview", "--event-log", str(log)])
+        if status:
+            step.skip(f"exit status {status}")
+    if log.exists():
+        found = times(json.loads(line) for line in log.read_text().splitlines())
+        steps.timings.extend(found.layers)
+        steps.timings.extend(found.resources)
+    return status
+
+
+def times(events: Iterable[Mapping[str, Any]]) -> Times:
+    """The times in an event log: for a layer from its first resource's start to its last one's end."""
+    begun: dict[str, int] = {}
+    spans: dict[str, tuple[int, int, int]] = {}
+    resources: list[Timing] = []
+    for event in events:
+        if metadata := event.get("resourcePreEvent", {}).get("metadata"):
+            begun[metadata["urn"]] = event["timestamp"]
+        metadata = (event.get("resOutputsEvent") or event.get("resOpFailedEvent") or {}).get("metadata")
+        if not metadata or metadata["op"] == "same" or metadata["urn"] not in begun:
+            continue
+        urn, start, end = metadata["urn"], begun[metadata["urn"]], event["timestamp"]
+        kind, _, title = urn.rpartition("::")
+        resources.append(Timing(f"  {title}", metadata["op"], end - start))
+        if layer := _layer(kind.rpartition("::")[2]):
+            first, last, count = spans.get(layer, (start, end, 0))
+            spans[layer] = (min(first, start), max(last, end), count + 1)
+    layers = (Timing(f"  {layer}", f"{count} resources", last - first) for layer, (first, last, count) in spans.items())
+    slowest = sorted(resources, key=lambda timing: -timing.seconds)[:SLOWEST]
+    return Times(tuple(layers), tuple(timing for timing in slowest if timing.seconds))
+
+
+def _layer(kind: str) -> str | None:
+    """Layer of a resource by its parents' types and its own, such as `lab:kvm:Machine$libvirt:index/volume:Volume`."""
+    component = kind.split("$")[0].split(":")
+    return _LAYERS.get(component[1]) if component[0] == "lab" else None

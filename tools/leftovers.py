@@ -1,0 +1,59 @@
+"""What an interrupted run left in the hypervisor without Pulumi knowing of it, and what would be in the next one's way.
+
+All that a private hypervisor holds is the checkout's; on the machine's own, what lies in the checkout's pool and the
+machines with a disk there.
+"""
+
+from collections.abc import Iterator
+
+from tools import stack, steps
+from tools.hypervisor import Hypervisor
+from tools.hypervisor.virsh import virsh, volumes
+
+NETWORK = "libvirt:index/network:Network"
+DOMAIN = "libvirt:index/domain:Domain"
+VOLUMES = ("libvirt:index/volume:Volume", "libvirt:index/cloudInitDisk:CloudInitDisk")
+
+_UNDEFINE = ("undefine", "--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata")
+
+
+def remove(hypervisor: Hypervisor) -> None:
+    """Remove from the hypervisor what is this checkout's and in no stack's state."""
+    with steps.step("leftovers", "what an interrupted run left behind") as step:
+        removed = list(_remove(hypervisor, _known()))
+        step.skip(f"removed {', '.join(removed)}" if removed else "none")
+
+
+def _known() -> dict[str, set[str]]:
+    """Names in the states of all stacks, by resource type."""
+    known: dict[str, set[str]] = {kind: set() for kind in (NETWORK, DOMAIN, *VOLUMES)}
+    for name in filter(stack.exists, stack.names()):
+        for resource in stack.resources(name):
+            if resource["type"] in known:
+                known[resource["type"]].add(resource.get("outputs", {}).get("name"))
+    return known
+
+
+def _remove(hypervisor: Hypervisor, known: dict[str, set[str]]) -> Iterator[str]:
+    uri, pool = hypervisor.uri, hypervisor.pool
+    private = hypervisor.namespace is not None
+    files = volumes(uri, pool)
+    running = set(virsh(uri, "list", "--name").split())
+    for domain in virsh(uri, "list", "--all", "--name").split():
+        disks = virsh(uri, "domblklist", domain).split()
+        if domain not in known[DOMAIN] and (private or set(files.values()) & set(disks)):
+            if domain in running:
+                virsh(uri, "destroy", domain)
+            virsh(uri, *_UNDEFINE, domain)
+            yield f"machine {domain}"
+    active = set(virsh(uri, "net-list", "--name").split())
+    for network in virsh(uri, "net-list", "--all", "--name").split() if private else ():
+        if network not in known[NETWORK]:
+            if network in active:
+                virsh(uri, "net-destroy", network)
+            virsh(uri, "net-undefine", network)
+            yield f"network {network}"
+    for volume in files:
+        if not any(volume in known[kind] for kind in VOLUMES):
+            virsh(uri, "vol-delete", volume, "--pool", pool)
+            yield f"volume {volume}"

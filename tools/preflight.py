@@ -1,0 +1,245 @@
+"""What has to be right before anything is made, looked at all at once: each finding with its value and its remedy."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from components import config
+from tools import paths, stack
+from tools.hypervisor import Hypervisor
+from tools.hypervisor.virsh import virsh
+from tools.steps import StepError
+
+OVERHEAD = 128
+"""MiB that QEMU takes for itself, by machine."""
+WRITTEN = 4
+"""GiB that a machine comes to write. Its disk is thin: most of what it is given is never taken."""
+
+COMMANDS = {"mkisofs": "genisoimage", "xsltproc": "xsltproc", "qemu-img": "qemu-utils"}
+"""Commands that the libvirt provider runs, and the packages they come in."""
+
+BRIDGES = {"vmbr0": "providerNetwork", "vmbr1": "internalNetwork"}
+"""The lab's bridges and the configuration keys of their networks."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to be put right: where it stands, what is wrong, what to do."""
+
+    key: str
+    value: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}; {self.remedy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the lab would be made among. Sizes in MiB (memory) and GiB (disk)."""
+
+    memory: int
+    disk: int
+    commands: frozenset[str] = frozenset()
+    """Commands that can be found."""
+    interfaces: Mapping[str, tuple[IPv4Interface, ...]] = field(default_factory=dict)
+    """Interfaces where the lab runs, with their addresses."""
+    domains: Mapping[str, bool] = field(default_factory=dict)
+    """libvirt's machines, and whether they run."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """libvirt's networks and their bridges."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Names of the domains and networks that stacks of this checkout have made -> stack."""
+
+
+def check(name: str, hypervisor: Hypervisor) -> None:
+    """Raise StepError with every finding about the stack `name`, if there is any."""
+    values = stack.configuration(name)
+    findings: list[object] = [*unreachable_backend(hypervisor), *examine(name, values, look(hypervisor))]
+    try:
+        config.load(values, config.host_facts(paths.HOST_FACTS))
+    except config.ConfigError as error:
+        findings += error.findings
+    if findings:
+        lines = "\n".join(f"  - {finding}" for finding in findings)
+        raise StepError(f"{len(findings)} finding{'s' * (len(findings) > 1)} before anything is made:\n{lines}")
+
+
+def examine(name: str, values: Mapping[str, Any], around: Surroundings) -> list[Finding]:
+    """Findings about what the stack's configuration asks of its surroundings. Pure.
+
+    A configuration that makes no sense is `components.config`'s to report; here it is passed over.
+    """
+    return [
+        *_commands(around),
+        *_names(name, values, around),
+        *_sizes(name, values, around),
+        *_addresses(name, values, around),
+    ]
+
+
+def machine(node: str) -> str:
+    """Name of a node's libvirt domain."""
+    return f"openstack-{node}"
+
+
+def unreachable_backend(hypervisor: Hypervisor) -> Iterator[Finding]:
+    """A remote state backend is out of reach of a private hypervisor's network namespace."""
+    url = os.environ.get("PULUMI_BACKEND_URL", "")
+    if hypervisor.namespace and url and not url.startswith("file:"):
+        yield Finding(
+            "PULUMI_BACKEND_URL",
+            f"{url} cannot be reached from the network namespace of the private hypervisor",
+            "unset it or use a file:// backend",
+        )
+
+
+def look(hypervisor: Hypervisor) -> Surroundings:
+    """See what is there: on this machine, in libvirt, in the states of the checkout's stacks."""
+    uri = hypervisor.uri
+    running = set(virsh(uri, "list", "--name").split())
+    target = next(
+        line.split("<path>")[1].split("</path>")[0]
+        for line in virsh(uri, "pool-dumpxml", hypervisor.pool).splitlines()
+        if "<path>" in line
+    )
+    return Surroundings(
+        memory=_available_memory(),
+        disk=shutil.disk_usage(target).free // 1024**3,
+        commands=frozenset(command for command in COMMANDS if shutil.which(command)),
+        interfaces=_interfaces(hypervisor),
+        domains={name: name in running for name in virsh(uri, "list", "--all", "--name").split()},
+        networks={name: _bridge(uri, name) for name in virsh(uri, "net-list", "--all", "--name").split()},
+        owners=owners(),
+    )
+
+
+def owners() -> dict[str, str]:
+    """Domains and networks that stacks of this checkout have made -> stack."""
+    kinds = ("libvirt:index/domain:Domain", "libvirt:index/network:Network")
+    return {
+        resource["outputs"]["name"]: name
+        for name in stack.names()
+        for resource in (stack.resources(name) if stack.exists(name) else [])
+        if resource["type"] in kinds and "name" in resource.get("outputs", {})
+    }
+
+
+def _nodes(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The enabled nodes."""
+    nodes = values.get("nodes")
+    if not isinstance(nodes, Mapping):
+        return {}
+    return {
+        name: node for name, node in nodes.items() if isinstance(node, Mapping) and node.get("enabled") is not False
+    }
+
+
+def _commands(around: Surroundings) -> Iterator[Finding]:
+    for command, package in COMMANDS.items():
+        if command not in around.commands:
+            yield Finding(command, "not on PATH, and the libvirt provider runs it", f"apt-get install {package}")
+
+
+def _names(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> Iterator[Finding]:
+    for node in _nodes(values):
+        domain = machine(node)
+        if domain in around.domains and around.owners.get(domain) != stack_name:
+            yield Finding(
+                f"nodes.{node}",
+                f"libvirt has a machine {domain} that stack {stack_name} did not make",
+                _removal(around.owners.get(domain), f"virsh destroy {domain}; virsh undefine {domain}"),
+            )
+    for bridge in BRIDGES:
+        others = [name for name, its in around.networks.items() if bridge in (name, its)]
+        foreign = [name for name in others if around.owners.get(name) != stack_name]
+        for name in foreign:
+            yield Finding(
+                bridge,
+                f"libvirt has a network {name} with this bridge that stack {stack_name} did not make",
+                _removal(around.owners.get(name), f"virsh net-destroy {name}; virsh net-undefine {name}"),
+            )
+        if bridge in around.interfaces and not others:
+            yield Finding(bridge, "an interface of this name exists already", f"rename it, or ip link delete {bridge}")
+
+
+def _removal(owner: str | None, by_hand: str) -> str:
+    return f"make destroy STACK={owner}" if owner else f"if nobody needs it, in `make shell`: {by_hand}"
+
+
+def _sizes(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> Iterator[Finding]:
+    nodes = _nodes(values)
+    made = [node for node in nodes if around.owners.get(machine(node)) == stack_name]
+    stopped = {node: entry for node, entry in nodes.items() if not (node in made and around.domains.get(machine(node)))}
+    memory = sum(_size(entry, "memory") + OVERHEAD for entry in stopped.values())
+    if memory > around.memory:
+        yield Finding(
+            "memory",
+            f"{around.memory} MiB available, {memory} MiB wanted by {', '.join(stopped)}",
+            f"end other programs, or lower nodes.*.memory in Pulumi.{stack_name}.yaml",
+        )
+    new = {node: entry for node, entry in nodes.items() if node not in made}
+    disk = sum(min(_size(entry, "disk"), WRITTEN) for entry in new.values())
+    if disk > around.disk:
+        yield Finding(
+            "disk",
+            f"{around.disk} GiB free where the storage pool lies, about {disk} GiB wanted by {', '.join(new)}",
+            "free some, or switch nodes off (enabled: false)",
+        )
+
+
+def _size(entry: Mapping[str, Any], key: str) -> int:
+    value = entry.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _addresses(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> Iterator[Finding]:
+    for bridge, key in BRIDGES.items():
+        try:
+            network = IPv4Network(str(values.get(key)))
+        except ValueError:
+            continue
+        for interface, addresses in around.interfaces.items():
+            if interface in BRIDGES:
+                continue
+            for address in addresses:
+                if address.network.overlaps(network):
+                    yield Finding(
+                        key,
+                        f"{network} of {bridge} overlaps {address} of this machine's {interface}",
+                        f"set another {stack.PROJECT}:{key} in Pulumi.{stack_name}.yaml",
+                    )
+
+
+def _available_memory() -> int:
+    """MiB that can be had without swapping, within the bounds of a container."""
+    meminfo = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(meminfo["MemAvailable"].split()[0]) // 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and (most := limit.read_text().strip()) != "max":
+        available = min(available, (int(most) - int(used.read_text())) // 1024**2)
+    return available
+
+
+def _interfaces(hypervisor: Hypervisor) -> dict[str, tuple[IPv4Interface, ...]]:
+    command = hypervisor.command(["ip", "-json", "address", "show"])
+    links = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout)
+    return {
+        link["ifname"]: tuple(
+            IPv4Interface(f"{each['local']}/{each['prefixlen']}")
+            for each in link["addr_info"]
+            if each["family"] == "inet"
+        )
+        for link in links
+    }
+
+
+def _bridge(uri: str, network: str) -> str:
+    info = dict(line.split(":", 1) for line in virsh(uri, "net-info", network).splitlines())
+    return info.get("Bridge", "").strip()

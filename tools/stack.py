@@ -1,0 +1,212 @@
+"""The Pulumi stack: where its state lies, what encrypts its secrets, and the environment that `pulumi` runs in.
+
+By default a file backend and a generated passphrase file in `.lab`; the user's own PULUMI_BACKEND_URL and
+PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE win.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools import paths, steps, toolchain
+from tools.hypervisor import Hypervisor
+from tools.steps import StepError
+
+PROJECT = "openstack-lab"
+MASTER_SECRET = f"{PROJECT}:masterSecret"
+
+BACKEND = paths.STATE / "state"
+PASSPHRASE = paths.STATE / "passphrase"
+PROOFS = paths.STATE / "stacks"
+"""One file a stack: proof that its secrets have opened with the passphrase in use."""
+
+_BACKEND_URL = f"file://{BACKEND}"
+_SECONDS = 120
+
+
+def ensure(stack: str) -> None:
+    """Make the stack, its passphrase and its master secret, as far as they are missing."""
+    with steps.step("stack", f"state and secrets of {stack}") as step:
+        settings = _settings(stack)
+        _ensure_passphrase(stack, settings)
+        if _proof_holds(stack, settings):
+            step.skip("ready")
+            return
+        if own_backend():
+            BACKEND.mkdir(parents=True, exist_ok=True)
+        if MASTER_SECRET not in settings.get("config", {}) and own_backend() and resources(stack):
+            raise StepError(
+                f"Pulumi.{stack}.yaml has lost its {MASTER_SECRET}, which the passwords of what exists follow from",
+                f"bring its lines {MASTER_SECRET} and encryptionsalt back, or `make destroy STACK={stack}` first",
+            )
+        if not exists(stack):
+            _pulumi(stack, "stack", "init", stack, "--no-select")
+        if MASTER_SECRET in settings.get("config", {}):
+            # Nothing is done with it: this shows that the passphrase opens it.
+            _pulumi(stack, "config", "get", MASTER_SECRET, "--stack", stack)
+        else:
+            _pulumi(
+                stack, "config", "set", "--secret", MASTER_SECRET, "--stack", stack, stdin=secrets.token_urlsafe(32)
+            )
+        proof = PROOFS / stack
+        proof.parent.mkdir(exist_ok=True)
+        proof.write_text(_proof(_settings(stack)))
+
+
+def environment(hypervisor: Hypervisor) -> dict[str, str]:
+    """The environment of every `pulumi` run: a user's OpenStack login and SSH agent stay outside."""
+    return {**_environment(), "LIBVIRT_DEFAULT_URI": hypervisor.uri}
+
+
+def own_backend() -> bool:
+    """Whether the state lies in `.lab`."""
+    return os.environ.get("PULUMI_BACKEND_URL", _BACKEND_URL) == _BACKEND_URL
+
+
+def configuration(stack: str) -> dict[str, Any]:
+    """The stack's configuration with the project's defaults, by key without namespace.
+
+    Encrypted values are left out, but for a stand-in in place of the master secret.
+    """
+    project = yaml.safe_load((paths.CHECKOUT / "Pulumi.yaml").read_text())
+    values = {key: entry["default"] for key, entry in project["config"].items() if "default" in entry}
+    for key, value in _settings(stack).get("config", {}).items():
+        name = key.removeprefix(f"{PROJECT}:")
+        if not (isinstance(value, dict) and value.keys() == {"secure"}):
+            values[name] = value
+        elif key == MASTER_SECRET:
+            values[name] = "*" * 43
+    return values
+
+
+def resources(stack: str) -> list[dict[str, Any]]:
+    """The resources of the stack's state as Pulumi keeps them, each with type, id, outputs; none without a stack."""
+    if own_backend():
+        file = _state_file(stack)
+        latest = json.loads(file.read_text())["checkpoint"]["latest"] if file.exists() else {}
+    else:
+        latest = json.loads(_pulumi(stack, "stack", "export", "--stack", stack))["deployment"]
+    found: list[dict[str, Any]] = (latest or {}).get("resources") or []
+    return found
+
+
+def unlock(stack: str) -> None:
+    """Remove the locks that killed `pulumi` processes of this machine left; StepError if a living one holds one."""
+    for file in (BACKEND / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json"):
+        lock = json.loads(file.read_text())
+        here = lock["hostname"] == socket.gethostname()
+        command = Path("/proc", str(lock["pid"]), "comm")
+        if not here or (command.exists() and command.read_text().strip() == "pulumi"):
+            raise StepError(
+                f"stack {stack} is being worked on by process {lock['pid']} on {lock['hostname']} "
+                f"since {lock['timestamp']}",
+                f"let it end; if there is none: rm {file}",
+            )
+        file.unlink()
+
+
+def names() -> list[str]:
+    """The stacks that the checkout has a file for."""
+    return sorted(file.name.split(".")[1] for file in paths.CHECKOUT.glob("Pulumi.*.yaml"))
+
+
+def _settings(stack: str) -> dict[str, Any]:
+    file = paths.CHECKOUT / f"Pulumi.{stack}.yaml"
+    if not file.exists():
+        raise StepError(f"there is no stack {stack!r}: {file.name} is missing", f"STACK is one of {', '.join(names())}")
+    settings: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+    return settings
+
+
+def _environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_") and key != "SSH_AUTH_SOCK"}
+    own = {"PULUMI_BACKEND_URL": _BACKEND_URL} if own_backend() else {}
+    if own_passphrase():
+        own["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(PASSPHRASE)
+    return {**kept, **toolchain.environment(toolchain.ensure()), **own}
+
+
+def own_passphrase() -> bool:
+    """Whether the passphrase is the generated one in `.lab`."""
+    file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", str(PASSPHRASE))
+    return "PULUMI_CONFIG_PASSPHRASE" not in os.environ and file == str(PASSPHRASE)
+
+
+def _ensure_passphrase(stack: str, settings: Mapping[str, Any]) -> None:
+    if not own_passphrase() or PASSPHRASE.exists():
+        return
+    if "encryptionsalt" in settings:
+        raise StepError(
+            f"Pulumi.{stack}.yaml is encrypted, and its passphrase is not here ({PASSPHRASE})",
+            _other_passphrase(stack),
+        )
+    PASSPHRASE.parent.mkdir(exist_ok=True)
+    with os.fdopen(os.open(PASSPHRASE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+
+
+def _other_passphrase(stack: str) -> str:
+    return (
+        "set PULUMI_CONFIG_PASSPHRASE_FILE to a file with the right one; or, to start anew, "
+        f"delete encryptionsalt and {MASTER_SECRET} from Pulumi.{stack}.yaml"
+    )
+
+
+def _state_file(stack: str) -> Path:
+    return BACKEND / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+
+
+def exists(stack: str) -> bool:
+    """Whether the backend knows the stack."""
+    if own_backend():
+        return _state_file(stack).exists()
+    return any(entry["name"] == stack for entry in json.loads(_pulumi(stack, "stack", "ls", "--json")))
+
+
+def _proof_holds(stack: str, settings: Mapping[str, Any]) -> bool:
+    """Whether all was found in order before and nothing has changed since: spares half a second of `pulumi`."""
+    file = PROOFS / stack
+    return file.exists() and (not own_backend() or exists(stack)) and file.read_text() == _proof(settings)
+
+
+def _proof(settings: Mapping[str, Any]) -> str:
+    """Digest of backend, passphrase and what it encrypts; slow on purpose, since a user's passphrase may be short."""
+    passphrase = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
+    if passphrase is None:
+        passphrase = Path(os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", PASSPHRASE)).read_text().strip()
+    salt = json.dumps(
+        [
+            os.environ.get("PULUMI_BACKEND_URL", _BACKEND_URL),
+            settings.get("encryptionsalt"),
+            settings.get("config", {}).get(MASTER_SECRET),
+        ]
+    )
+    return hashlib.scrypt(passphrase.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
+
+
+def _pulumi(stack: str, *words: str, stdin: str = "") -> str:
+    """Standard output of a `pulumi` command that concerns nothing but the stack and its configuration."""
+    command = ["pulumi", *words, "--non-interactive"]
+    environment = _environment()
+    try:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=_SECONDS, cwd=paths.CHECKOUT, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StepError(f"{' '.join(command)}: no end after {_SECONDS} s; does the backend answer?") from error
+    if "incorrect passphrase" in done.stderr:
+        source = "PULUMI_CONFIG_PASSPHRASE"
+        if source not in environment:
+            source = environment["PULUMI_CONFIG_PASSPHRASE_FILE"]
+        raise StepError(f"the passphrase in {source} does not open Pulumi.{stack}.yaml", _other_passphrase(stack))
+    if done.returncode:
+        raise StepError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,51 @@
+"""`make test` and `make e2e`: every check runs, whatever the others say; the last line counts them all."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools import paths
+
+_CHECKS = {"format": "ruff format --check --quiet .", "lint": "ruff check --quiet .", "types": "mypy"}
+
+
+def test(options: Sequence[str]) -> int:
+    """Everything that needs no machine to boot."""
+    passed = failed = 0
+    for name, command in _CHECKS.items():
+        print(f"==> {name}", flush=True)
+        fine = subprocess.run([sys.executable, "-m", *command.split()], cwd=paths.CHECKOUT, check=False).returncode == 0
+        passed, failed = passed + fine, failed + (not fine)
+    return _pytest("test", ["-m", "not machine", *options], passed, failed)
+
+
+def e2e(options: Sequence[str]) -> int:
+    """Everything that boots machines."""
+    return _pytest("e2e", ["-m", "machine", *options], 0, 0)
+
+
+def _pytest(name: str, options: Sequence[str], passed: int, failed: int) -> int:
+    print(f"==> {name}", flush=True)
+    report = paths.LOGS / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *options]
+    status = subprocess.run(command, cwd=paths.CHECKOUT, check=False).returncode
+    good, bad = count(report) if report.exists() else (0, 0)
+    passed, failed = passed + good, failed + bad
+    if status and not bad:
+        failed += 1
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def count(report: Path) -> tuple[int, int]:
+    """Passed and failed tests of a JUnit report; one that was skipped is neither."""
+    suites = xml.etree.ElementTree.parse(report).getroot().iter("testsuite")
+    passed = failed = 0
+    for suite in suites:
+        bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        passed += int(suite.get("tests", 0)) - bad - int(suite.get("skipped", 0))
+        failed += bad
+    return passed, failed
