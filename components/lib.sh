@@ -75,7 +75,7 @@ start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run wit
   local service=$1 digest=$2 verb=$3 marker=/run/openstack-lab/$1
   shift 3
   units=("$@")
-  SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet "$@"
+  SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
   if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet "$@"; then return; fi
   systemctl "$verb" "$@"
   install -d /run/openstack-lab

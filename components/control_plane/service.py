@@ -80,7 +80,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
         done: dict[str, list[pulumi.Resource]],
         once: list[pulumi.Resource],
     ) -> list[pulumi.Resource]:
-        """One phase's tasks, in order behind what is done: a node's own go into `done`, those done once are returned."""
+        """One phase's tasks, in order behind `done`: a node's own are added there, those run once are returned."""
         added: list[pulumi.Resource] = []
         for task in (task for task in self.service.tasks if task.when is when):
             for name in list(hosts)[:1] if task.once else hosts:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-import pulumi
-from google.protobuf import json_format
-from pulumi.runtime import mocks, settings
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from pulumi.runtime import config as engine_config
+from pulumi.runtime import mocks, settings
 from pulumi.runtime.stack import run_pulumi_func
 
 from components import config
@@ -56,7 +55,7 @@ class _Recorder(mocks.MockMonitor):
         plain = {name: _plain(value) for name, value in inputs.items()}
         urn = self.make_urn(request.parent, request.type, request.name)
         self.recorded.append(Resource(urn, request.type, request.name, plain, frozenset(secret), request))
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 def _plain(value: Any) -> Any:
@@ -103,6 +102,3 @@ def run(stack: str, changes: str = "{}") -> dict[str, Resource]:
 def commands(resources: dict[str, Resource]) -> dict[str, Resource]:
     """All commands on machines, by name."""
     return {each.name: each for each in resources.values() if each.type == "command:remote:Command"}
-
-
-__all__ = ["Resource", "commands", "pulumi", "run"]

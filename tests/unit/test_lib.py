@@ -1,0 +1,78 @@
+"""The shell library, run by a real bash as the machines do."""
+
+import subprocess
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parent.parent.parent / "components" / "lib.sh"
+
+
+def run(script: str, secrets: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a script behind the library, secrets on standard input."""
+    stdin = "".join(f"{name}={value}\n" for name, value in (secrets or {}).items())
+    return subprocess.run(
+        ["bash", "-c", f". {LIBRARY}\n{script}"], input=stdin, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_a_file_gets_its_secrets_owner_and_mode(tmp_path: Path) -> None:
+    """Secrets with every character that a key may have, at the end of a line and before an at-sign."""
+    target = tmp_path / "etc" / "service.conf"
+    script = f"file {target} root:root 0640 <<'CONTENT'\nurl = u:@a_password@@host\nkey = @b_fernet@\n\nlast\nCONTENT\n"
+    done = run(script, {"a_password": "p.w~1", "b_fernet": "abc-_123="})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"wrote {target}\n"
+    assert target.read_text() == "url = u:p.w~1@host\nkey = abc-_123=\n\nlast\n"
+    assert target.stat().st_mode & 0o7777 == 0o640
+
+
+def test_a_file_that_is_right_already_is_left_alone(tmp_path: Path) -> None:
+    """Same text, owner and mode: same inode, nothing said."""
+    target = tmp_path / "conf"
+    script = f"file {target} root:root 0644 <<'CONTENT'\ntext\nCONTENT\n"
+    run(script)
+    before = target.stat()
+    assert run(script).stdout == ""
+    assert target.stat().st_ino == before.st_ino
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_changed_mode_alone_is_mended(tmp_path: Path) -> None:
+    """A secret file that somebody made readable."""
+    target = tmp_path / "conf"
+    script = f"file {target} root:root 0600 <<'CONTENT'\ntext\nCONTENT\n"
+    run(script)
+    target.chmod(0o644)
+    assert run(script).stdout == f"wrote {target}\n"
+    assert target.stat().st_mode & 0o7777 == 0o600
+
+
+def test_waiting_in_vain_says_for_what_and_where() -> None:
+    """And ends with the status of a time-out."""
+    done = run('wait_for "database keystone" 1 false')
+    assert done.returncode == 124
+    assert "while waiting for database keystone (up to 1 s)" in done.stderr
+    assert done.stderr.startswith("failed on ")
+
+
+def test_the_last_log_lines_are_shown_without_secrets(tmp_path: Path) -> None:
+    """Each of this script's secrets is masked wherever it shows."""
+    log = tmp_path / "service.log"
+    log.write_text("old\n" * 40 + "cannot connect to mysql://keystone:hunter2-key@vip\n")
+    done = run(f"logs=({log})\nfalse", {"keystone_database_password": "hunter2-key"})
+    assert done.returncode == 1
+    assert "mysql://keystone:***@vip" in done.stderr
+    assert "hunter2-key" not in done.stderr + done.stdout
+    assert done.stderr.count("old") == 24
+
+
+def test_a_failing_command_inside_a_function_ends_the_script() -> None:
+    """`set -e` with an inherited trap: nothing goes on behind a failure."""
+    done = run("step() { false; echo went on; }\nstep\necho went on")
+    assert done.returncode == 1
+    assert "went on" not in done.stdout
+
+
+def test_tcp_and_http_answers_are_told_apart_from_silence() -> None:
+    """Port 1 on loopback is closed."""
+    assert run("answers_tcp 127.0.0.1 1").returncode != 0
+    assert run("answers_http http://127.0.0.1:1/").returncode != 0
