@@ -83,8 +83,16 @@ start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run wit
   echo "$verb $service"
 }
 
-run_as() { # USER COMMAND...
-  runuser -u "$1" -- "${@:2}"
+run_as() { # USER COMMAND...: what it says is shown only if it fails
+  local said
+  said=$(mktemp)
+  waiting_for="${*:2}"
+  if ! runuser -u "$1" -- "${@:2}" >"$said" 2>&1; then
+    logs+=("$said")
+    explain 1
+  fi
+  waiting_for=""
+  rm "$said"
 }
 
 sql() { # statements on standard input, as the database's root through its socket

@@ -60,8 +60,9 @@ class ServiceOnNodes(pulumi.ComponentResource):
         for name, prepared in hosts.items():
             awaited = [resource for other in service.after for resource in earlier[other].awaited_by(name)]
             started[name] = [self._start(prepared, files[name], after=[*before[name], *once, *awaited])]
-        once = self._tasks(When.AFTER_START, hosts, files, started, [])
-        self.ready = {name: [*resources, *once] for name, resources in started.items()}
+        beside = self._tasks(When.BESIDE_START, hosts, files, before, once)
+        last = self._tasks(When.AFTER_START, hosts, files, started, [])
+        self.ready = {name: [*resources, *beside, *last] for name, resources in started.items()}
         self.register_outputs({})
 
     def awaited_by(self, node: str) -> list[pulumi.Resource]:

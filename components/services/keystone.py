@@ -1,7 +1,7 @@
 """Keystone: Fernet tokens, credential keys, bootstrap of RegionOne (guide 4.7.1)."""
 
 from components.services.ini import Ini
-from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site, Task
+from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site, Task, When
 from components.topology import Node, Role
 
 PORT = 5000
@@ -73,7 +73,7 @@ KEYSTONE = Service(
     migrations=(Migration(database="keystone", command="keystone-manage db_sync"),),
     tasks=(
         Task(name="keys", script=_keys, once=False),
-        Task(name="bootstrap", script=_bootstrap),
+        Task(name="bootstrap", script=_bootstrap, when=When.BESIDE_START),
     ),
     listeners=(Listener(name="keystone-api", port=PORT),),
     endpoint=Endpoint(type="identity", description="OpenStack Identity", port=PORT, path="/v3/"),

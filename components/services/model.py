@@ -76,9 +76,10 @@ class Listener:
 
 
 class When(StrEnum):
-    """At what point of a service's life a task runs."""
+    """At what point of a service's life a task runs, always after the service's files and migrations."""
 
     BEFORE_START = "before-start"
+    BESIDE_START = "beside-start"
     AFTER_START = "after-start"
 
 

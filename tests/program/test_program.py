@@ -92,7 +92,7 @@ def test_only_starts_have_triggers() -> None:
         ("keystone-migrate-keystone", "keystone-controller1-files"),
         ("keystone-migrate-keystone", "keepalived-vip"),
         ("keystone-bootstrap", "keystone-migrate-keystone"),
-        ("keystone-controller1-start", "keystone-bootstrap"),
+        ("keystone-controller1-start", "keystone-migrate-keystone"),
         ("keystone-controller1-start", "keystone-controller1-keys"),
         ("glance-controller1-start", "glance-migrate-glance"),
         ("keepalived-haproxy1-start", "network-haproxy1-start"),
@@ -120,7 +120,7 @@ def test_identity_waits_for_keystone_and_the_cloud_for_everything() -> None:
     resources = engine.run("lab")
     identity = resources["pulumi:providers:openstack identity"]
     cloud = resources["pulumi:providers:openstack cloud"]
-    assert identity.dependencies == {"keystone-controller1-start"}
+    assert identity.dependencies == {"keystone-controller1-start", "keystone-bootstrap"}
     assert {"glance-public", "glance-internal", "glance-admin", "glance-controller1-start"} <= cloud.dependencies
     image = resources["openstack:images/image:Image image"]
     assert "::cloud::" in image.request.provider

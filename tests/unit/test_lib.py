@@ -76,3 +76,12 @@ def test_tcp_and_http_answers_are_told_apart_from_silence() -> None:
     """Port 1 on loopback is closed."""
     assert run("answers_tcp 127.0.0.1 1").returncode != 0
     assert run("answers_http http://127.0.0.1:1/").returncode != 0
+
+
+def test_what_a_command_says_is_shown_only_if_it_fails() -> None:
+    """The output of a resource is a result, not a log."""
+    assert run("run_as root echo chatter\necho result").stdout == "result\n"
+    failed = run("run_as root sh -c 'echo reason; exit 3'")
+    assert failed.returncode == 1
+    assert "while waiting for sh -c echo reason; exit 3" in failed.stderr
+    assert "\nreason\n" in failed.stderr
