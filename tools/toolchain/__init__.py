@@ -182,7 +182,16 @@ def _build(binary: _Binary, place: Path) -> None:
     with steps.step(binary.name, f"build {binary.what}"), _aside(place.parent) as beside:
         module = _SOURCES / binary.module
         steps.run(
-            [compiler, "build", "-mod=readonly", "-trimpath", *binary.flags, "-o", f"{beside}/", binary.package],
+            [
+                compiler,
+                "build",
+                "-mod=readonly",
+                "-trimpath",
+                *binary.flags,
+                "-o",
+                beside / binary.name,
+                binary.package,
+            ],
             log=f"build-{binary.module}",
             timeout=_BUILD_SECONDS,
             cwd=module,
@@ -215,6 +224,7 @@ def _aside(directory: Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o755)
+        shutil.rmtree(directory, ignore_errors=True)
         beside.rename(directory)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
