@@ -8,13 +8,11 @@ from collections.abc import Iterator
 
 from tools import stack, steps
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import virsh, volumes
+from tools.hypervisor.virsh import delete_domain, delete_network, names, virsh, volumes
 
 NETWORK = "libvirt:index/network:Network"
 DOMAIN = "libvirt:index/domain:Domain"
 VOLUMES = ("libvirt:index/volume:Volume", "libvirt:index/cloudInitDisk:CloudInitDisk")
-
-_UNDEFINE = ("undefine", "--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata")
 
 
 def remove(hypervisor: Hypervisor) -> None:
@@ -38,21 +36,14 @@ def _remove(hypervisor: Hypervisor, known: dict[str, set[str]]) -> Iterator[str]
     uri, pool = hypervisor.uri, hypervisor.pool
     private = hypervisor.namespace is not None
     files = volumes(uri, pool)
-    running = set(virsh(uri, "list", "--name").split())
-    for domain in virsh(uri, "list", "--all", "--name").split():
+    for domain in sorted(names(uri, "list", "--all") - known[DOMAIN]):
         disks = virsh(uri, "domblklist", domain).split()
-        if domain not in known[DOMAIN] and (private or set(files.values()) & set(disks)):
-            if domain in running:
-                virsh(uri, "destroy", domain)
-            virsh(uri, *_UNDEFINE, domain)
+        if private or set(files.values()) & set(disks):
+            delete_domain(uri, domain)
             yield f"machine {domain}"
-    active = set(virsh(uri, "net-list", "--name").split())
-    for network in virsh(uri, "net-list", "--all", "--name").split() if private else ():
-        if network not in known[NETWORK]:
-            if network in active:
-                virsh(uri, "net-destroy", network)
-            virsh(uri, "net-undefine", network)
-            yield f"network {network}"
+    for network in sorted(names(uri, "net-list", "--all") - known[NETWORK]) if private else ():
+        delete_network(uri, network)
+        yield f"network {network}"
     for volume in files:
         if not any(volume in known[kind] for kind in VOLUMES):
             virsh(uri, "vol-delete", volume, "--pool", pool)

@@ -13,7 +13,7 @@ from typing import Any
 from components import config
 from tools import paths, stack
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import virsh
+from tools.hypervisor.virsh import names, virsh
 from tools.steps import StepError
 
 OVERHEAD = 128
@@ -103,7 +103,7 @@ def unreachable_backend(hypervisor: Hypervisor) -> Iterator[Finding]:
 def look(hypervisor: Hypervisor) -> Surroundings:
     """See what is there: on this machine, in libvirt, in the states of the checkout's stacks."""
     uri = hypervisor.uri
-    running = set(virsh(uri, "list", "--name").split())
+    running = names(uri, "list")
     target = next(
         line.split("<path>")[1].split("</path>")[0]
         for line in virsh(uri, "pool-dumpxml", hypervisor.pool).splitlines()
@@ -114,8 +114,8 @@ def look(hypervisor: Hypervisor) -> Surroundings:
         disk=shutil.disk_usage(target).free // 1024**3,
         commands=frozenset(command for command in COMMANDS if shutil.which(command)),
         interfaces=_interfaces(hypervisor),
-        domains={name: name in running for name in virsh(uri, "list", "--all", "--name").split()},
-        networks={name: _bridge(uri, name) for name in virsh(uri, "net-list", "--all", "--name").split()},
+        domains={name: name in running for name in names(uri, "list", "--all")},
+        networks={name: _bridge(uri, name) for name in names(uri, "net-list", "--all")},
         owners=owners(),
     )
 

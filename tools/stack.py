@@ -57,7 +57,7 @@ def ensure(stack: str) -> None:
                 stack, "config", "set", "--secret", MASTER_SECRET, "--stack", stack, stdin=secrets.token_urlsafe(32)
             )
         proof = PROOFS / stack
-        proof.parent.mkdir(exist_ok=True)
+        proof.parent.mkdir(parents=True, exist_ok=True)
         proof.write_text(_proof(_settings(stack)))
 
 

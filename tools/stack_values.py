@@ -1,7 +1,9 @@
 """A stack's configuration as the program gets it, for tools that ask a running lab."""
 
+import contextlib
 import json
 import subprocess
+import sys
 
 from components import config
 from tools import hypervisor, paths, stack
@@ -14,7 +16,9 @@ def complete(name: str) -> config.Config:
     """The stack's configuration, secrets included, from one `pulumi config`, which shows what the engine hands over."""
     stack.configuration(name)  # a stack without a file is reported by name
     command = ["pulumi", "config", "--json", "--show-secrets", "--stack", name, "--non-interactive"]
-    environment = stack.environment(hypervisor.known())
+    # Standard output may be JSON, which set-up's steps have no place in.
+    with contextlib.redirect_stdout(sys.stderr):
+        environment = stack.environment(hypervisor.known())
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, cwd=paths.CHECKOUT, env=environment, check=False

@@ -41,8 +41,12 @@ def ensure(*, development: bool = False) -> None:
             timeout=1800,
             remedy=f"pip needs a package index that has the pins of {want} (PIP_INDEX_URL, or index-url in pip.conf)",
         )
-        installed = {RUNTIME, want}
-        _STAMP.write_text(json.dumps({name: _digest(name) for name in sorted(installed)}))
+        mark(RUNTIME, want)
+
+
+def mark(*requirements: str) -> None:
+    """Note that everything in these requirements files is installed."""
+    _STAMP.write_text(json.dumps({name: _digest(name) for name in requirements}))
 
 
 def _installed() -> dict[str, str]:

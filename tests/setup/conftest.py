@@ -33,9 +33,10 @@ class Checkout:
             check=False,
         )
 
-    def ask(self, expression: str) -> str:
-        """Value of an expression over the `tools` package, as text."""
-        done = self.python(f"from tools import *; from tools.hypervisor import *; print({expression})")
+    def ask(self, expression: str, package: str = "tools") -> str:
+        """Value, as text, of an expression that begins with a module of the package."""
+        module = expression.partition(".")[0]
+        done = self.python(f"from {package} import {module}; print({expression})")
         assert done.returncode == 0, done.stdout
         return done.stdout.strip().splitlines()[-1]
 

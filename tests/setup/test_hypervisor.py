@@ -40,7 +40,7 @@ def start_guest(checkout: Checkout) -> None:
 
 def pid(checkout: Checkout, daemon: str) -> int:
     """Process id of one of the checkout's daemons."""
-    return int(checkout.ask(f"private.pid('{daemon}')"))
+    return int(checkout.ask(f"private.pid('{daemon}')", "tools.hypervisor"))
 
 
 def guest_pid(checkout: Checkout) -> int:
@@ -99,7 +99,7 @@ def test_a_guest_survives_the_death_of_the_daemons(checkout: Checkout) -> None:
     guest = guest_pid(checkout)
     for daemon in ("libvirtd", "virtlogd"):
         os.kill(pid(checkout, daemon), signal.SIGKILL)
-    assert checkout.ask("private.running()") == "False"
+    assert checkout.ask("private.running()", "tools.hypervisor") == "False"
     assert checkout.inside("virsh list --name").split() == ["guest"]
     assert guest_pid(checkout) == guest
 
@@ -124,7 +124,7 @@ def test_clean_takes_away_guests_daemons_namespace_and_files_even_after_the_daem
 
 def test_names_of_the_lab_are_known_inside_and_only_there(checkout: Checkout) -> None:
     checkout.inside("true")
-    checkout.ask("namespace.write_hosts('172.16.0.248 openstack-vip.magedu.local')")
+    checkout.ask("namespace.write_hosts('172.16.0.248 openstack-vip.magedu.local')", "tools.hypervisor")
     assert checkout.inside("getent hosts openstack-vip.magedu.local").split()[0] == "172.16.0.248"
     assert "magedu" not in Path("/etc/hosts").read_text()
 
@@ -133,7 +133,7 @@ def test_a_pid_file_left_behind_is_not_taken_for_a_daemon(checkout: Checkout) ->
     run = Path(checkout.ask("paths.RUN"))
     run.mkdir()
     (run / "libvirtd.pid").write_text(f"{os.getpid()}\n")
-    assert checkout.ask("private.pid('libvirtd')") == "None"
+    assert checkout.ask("private.pid('libvirtd')", "tools.hypervisor") == "None"
 
 
 def _runs(process: int) -> bool:

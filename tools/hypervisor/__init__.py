@@ -75,7 +75,7 @@ def clean() -> None:
     """Take away what `ensure` made: a private hypervisor with all its guests; of the machine's own only the pool."""
     if private.STATE.exists() or namespace.exists():
         private.stop()
-    elif _system_answers() and paths.NAME in names(SYSTEM_URI, "pool-list"):
+    elif _system_answers() and paths.NAME in names(SYSTEM_URI, "pool-list", "--all"):
         delete_pool(SYSTEM_URI, paths.NAME)
     namespace.HOSTS.unlink(missing_ok=True)
 

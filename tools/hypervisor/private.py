@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools import paths, steps
 from tools.hypervisor import namespace
-from tools.hypervisor.virsh import virsh
+from tools.hypervisor.virsh import delete_domain, delete_network, names
 from tools.steps import StepError
 
 SOCKET = paths.RUN / "libvirt-sock"
@@ -101,10 +101,10 @@ def stop() -> None:
     if _guests_left() and not running():
         start()
     if running():
-        for domain in virsh(URI, "list", "--name").split():
-            virsh(URI, "destroy", domain)
-        for network in virsh(URI, "net-list", "--name").split():
-            virsh(URI, "net-destroy", network)
+        for domain in names(URI, "list"):
+            delete_domain(URI, domain)
+        for network in names(URI, "net-list"):
+            delete_network(URI, network)
     for name in reversed(_DAEMONS):
         _end(name)
     namespace.remove()

@@ -1,11 +1,13 @@
 """Asking libvirt through its own client."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.steps import StepError
 
 _SECONDS = 60
+_UNDEFINE = ("undefine", "--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata")
 
 
 def virsh(uri: str, *words: str | Path) -> str:
@@ -26,15 +28,36 @@ def volumes(uri: str, pool: str) -> dict[str, str]:
 
 
 def names(uri: str, listing: str, *options: str) -> set[str]:
-    """Names of domains (`list`), networks (`net-list`) or pools (`pool-list`), the inactive ones included."""
-    return set(virsh(uri, listing, "--all", "--name", *options).split())
+    """Names in a listing of virsh's: `list` (of running machines), `net-list`, `pool-list`; --all for all."""
+    return set(virsh(uri, listing, "--name", *options).split())
+
+
+def delete_domain(uri: str, name: str) -> None:
+    """Turn a machine off and forget it; its volumes stay."""
+    _delete(uri, name, "list", ("destroy",), _UNDEFINE)
+
+
+def delete_network(uri: str, name: str) -> None:
+    """Take a network down and forget it."""
+    _delete(uri, name, "net-list", ("net-destroy",), ("net-undefine",))
+
+
+def _delete(uri: str, name: str, listing: str, stop: Sequence[str], forget: Sequence[str]) -> None:
+    """Stop, then forget: each only if it is still there, since what is transient goes away by itself."""
+    for command, options in ((stop, ()), (forget, ("--all",))):
+        if name in names(uri, listing, *options):
+            try:
+                virsh(uri, *command, name)
+            except StepError:
+                if name in names(uri, listing, *options):
+                    raise
 
 
 def ensure_pool(uri: str, name: str, directory: Path) -> None:
     """Make the directory pool and have it active now and after a restart, unless it is."""
     state = (
         dict(line.split(":", 1) for line in virsh(uri, "pool-info", name).splitlines())
-        if name in names(uri, "pool-list")
+        if name in names(uri, "pool-list", "--all")
         else {}
     )
     if not state:

@@ -1,0 +1,74 @@
+"""What an interrupted run leaves in a real hypervisor: found by preflight, removed before the next run."""
+
+import json
+
+import pytest
+
+from tests.setup.conftest import Checkout
+from tests.setup.test_hypervisor import start_guest
+
+pytestmark = pytest.mark.machine
+
+LEFT = """
+virsh vol-create-as $(virsh pool-list --name) {volume} 1M --format qcow2 >/dev/null
+cat > domain.xml <<END
+<domain type="qemu">
+  <name>{domain}</name>
+  <memory unit="MiB">64</memory>
+  <os><type>hvm</type></os>
+  <devices><disk type="file"><source file="$PWD/.lab/pool/{volume}"/><target dev="vda"/></disk></devices>
+</domain>
+END
+virsh define domain.xml
+"""
+
+
+def leave(checkout: Checkout, domain: str) -> None:
+    """Make a volume and a machine with it, as a run would."""
+    checkout.inside(LEFT.format(domain=domain, volume=f"{domain}.qcow2"))
+
+
+def record(checkout: Checkout, *resources: tuple[str, str]) -> None:
+    """Have the state of stack `lab` hold resources of these types and names."""
+    stacks = checkout.path / ".lab" / "state" / ".pulumi" / "stacks" / "openstack-lab"
+    stacks.mkdir(parents=True)
+    entries = [{"type": f"libvirt:index/{kind}", "outputs": {"name": name}} for kind, name in resources]
+    (stacks / "lab.json").write_text(json.dumps({"checkpoint": {"latest": {"resources": entries}}}))
+
+
+def run(checkout: Checkout, code: str) -> str:
+    """Run code that has a `host`, and return what it says."""
+    done = checkout.python(f"from tools import *\nfrom tools import hypervisor\nhost = hypervisor.ensure()\n{code}")
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_what_no_state_knows_is_removed_and_what_one_knows_stays(checkout: Checkout) -> None:
+    start_guest(checkout)
+    leave(checkout, "openstack-node1")
+    leave(checkout, "openstack-node2")
+    record(checkout, ("domain:Domain", "openstack-node2"), ("volume:Volume", "openstack-node2.qcow2"))
+    said = run(checkout, "from tools import leftovers; leftovers.remove(host)")
+    for gone in ("machine guest", "machine openstack-node1", "network vmbr0", "volume openstack-node1.qcow2"):
+        assert gone in said
+    assert checkout.inside("virsh list --all --name").split() == ["openstack-node2"]
+    assert checkout.inside("virsh net-list --all --name").split() == []
+    assert checkout.inside("virsh --quiet vol-list $(virsh pool-list --name)").split()[0] == "openstack-node2.qcow2"
+    assert "leftovers: none" in run(checkout, "from tools import leftovers; leftovers.remove(host)")
+
+
+def test_preflight_sees_what_is_there(checkout: Checkout) -> None:
+    start_guest(checkout)
+    leave(checkout, "openstack-node1")
+    checkout.inside("ip link add lan type bridge; ip address add 10.0.0.7/24 dev lan")
+    said = run(
+        checkout,
+        "from tools import preflight, stack\n"
+        "for finding in preflight.examine('lab', stack.configuration('lab'), preflight.look(host)): print(finding)",
+    )
+    for part in (
+        "nodes.node1: libvirt has a machine openstack-node1 that stack lab did not make",
+        "vmbr0: libvirt has a network vmbr0 with this bridge that stack lab did not make",
+        "internalNetwork: 10.0.0.0/24 of vmbr1 overlaps 10.0.0.7/24 of this machine's lan",
+    ):
+        assert part in said

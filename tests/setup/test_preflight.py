@@ -1,0 +1,106 @@
+"""Preflight: everything that stands in a stack's way is said at once, each with a remedy."""
+
+from ipaddress import IPv4Interface
+from typing import Any
+
+from components.topology import Node
+from tests import stacks
+from tools import preflight
+from tools.preflight import Finding, Surroundings, examine
+
+ROOM = Surroundings(memory=24_000, disk=100, commands=frozenset(preflight.COMMANDS))
+"""A machine on which nothing is in the way."""
+
+
+def surroundings(**changes: Any) -> Surroundings:
+    """That machine with something changed."""
+    return Surroundings(**{**{key: getattr(ROOM, key) for key in ROOM.__dataclass_fields__}, **changes})
+
+
+def found(**changes: Any) -> list[Finding]:
+    """Findings about the committed stack `lab` on a changed machine."""
+    return examine("lab", stacks.values("lab"), surroundings(**changes))
+
+
+def test_nothing_is_found_where_nothing_is_in_the_way() -> None:
+    for stack in stacks.STACKS:
+        assert examine(stack, stacks.values(stack), ROOM) == []
+
+
+def test_everything_is_found_at_once_with_value_and_remedy() -> None:
+    findings = found(
+        memory=4000,
+        disk=10,
+        commands=frozenset({"qemu-img", "mkisofs"}),
+        interfaces={"eth0": (IPv4Interface("10.0.0.7/24"),), "vmbr0": ()},
+        domains={"openstack-node1": False},
+        networks={"lan": "vmbr1"},
+    )
+    assert [finding.key for finding in findings] == [
+        "xsltproc",
+        "nodes.node1",
+        "vmbr0",
+        "vmbr1",
+        "memory",
+        "disk",
+        "internalNetwork",
+    ]
+    text = "\n".join(map(str, findings))
+    for part in (
+        "apt-get install xsltproc",
+        "virsh undefine openstack-node1",
+        "ip link delete vmbr0",
+        "virsh net-undefine lan",
+        "4000 MiB available, 11136 MiB wanted by controller1, mysql-master, haproxy1, node1, node2",
+        "10 GiB free where the storage pool lies, about 20 GiB wanted",
+        "10.0.0.0/24 of vmbr1 overlaps 10.0.0.7/24 of this machine's eth0",
+    ):
+        assert part in text
+    assert all(finding.remedy for finding in findings)
+
+
+def test_what_the_stack_has_made_before_is_not_in_its_own_way() -> None:
+    names = [preflight.machine(node) for node in ("controller1", "mysql-master", "haproxy1", "node1", "node2")]
+    findings = found(
+        memory=0,
+        disk=0,
+        interfaces={"vmbr0": (IPv4Interface("172.16.0.1/16"),), "vmbr1": (IPv4Interface("10.0.0.1/24"),)},
+        networks={"vmbr0": "vmbr0", "vmbr1": "vmbr1"},
+        domains=dict.fromkeys(names, True),
+        owners=dict.fromkeys([*names, "vmbr0", "vmbr1"], "lab"),
+    )
+    assert findings == []
+
+
+def test_a_machine_that_was_made_and_is_shut_off_wants_its_memory_again() -> None:
+    finding = found(memory=100, domains={"openstack-node1": False}, owners={"openstack-node1": "lab"})
+    assert [each.key for each in finding] == ["memory"]
+
+
+def test_another_stack_of_the_checkout_is_named_with_the_way_to_remove_it() -> None:
+    findings = found(
+        networks={"vmbr0": "vmbr0"},
+        interfaces={"vmbr0": (IPv4Interface("172.16.0.1/16"),)},
+        domains={"openstack-node1": True},
+        owners={"vmbr0": "compact", "openstack-node1": "compact"},
+    )
+    assert [finding.key for finding in findings] == ["nodes.node1", "vmbr0"]
+    assert all("make destroy STACK=compact" in finding.remedy for finding in findings)
+
+
+def test_nodes_that_are_switched_off_want_nothing() -> None:
+    values = stacks.values("lab")
+    for node in values["nodes"].values():
+        node["enabled"] = False
+    assert examine("lab", values, surroundings(memory=0, disk=0)) == []
+
+
+def test_a_configuration_without_sense_is_left_to_its_own_check() -> None:
+    values = stacks.values("lab") | {"nodes": ["x"], "providerNetwork": "nonsense"}
+    assert examine("lab", values, ROOM) == []
+
+
+def test_the_name_of_a_machine_is_that_of_the_program() -> None:
+    node = stacks.load("lab").site.topology.nodes[0]
+    assert isinstance(node, Node)
+    assert preflight.machine(node.name) == node.machine

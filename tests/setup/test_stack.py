@@ -1,0 +1,172 @@
+"""The stack: passphrase, master secret and state, made by the real engine in a checkout of the test's own."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.setup.conftest import Checkout
+from tools import clean, stack
+from tools.steps import StepError
+
+SETTINGS = "Pulumi.lab.yaml"
+
+
+def ensure(checkout: Checkout, **environment: str) -> str:
+    """Make the stack and return what set-up said."""
+    done = checkout.python(
+        "import sys\nfrom tools import stack, steps\n"
+        "try: stack.ensure('lab')\n"
+        "except steps.StepError as error: steps.report(error); sys.exit(1)",
+        **environment,
+    )
+    assert done.returncode == 0 or "error: " in done.stdout, done.stdout
+    return done.stdout
+
+
+def master_secret(checkout: Checkout) -> str:
+    """The decrypted master secret, asked of the engine itself."""
+    return checkout.ask("stack._pulumi('lab', 'config', 'get', stack.MASTER_SECRET, '--stack', 'lab')")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_new_stack_gets_a_passphrase_file_a_salt_and_an_encrypted_master_secret(checkout: Checkout) -> None:
+    before = (checkout.path / SETTINGS).read_text()
+    assert "encryptionsalt" not in before
+    ensure(checkout)
+    passphrase = checkout.path / ".lab" / "passphrase"
+    assert passphrase.stat().st_mode & 0o777 == 0o600
+    assert len(passphrase.read_text().strip()) == 43
+    after = (checkout.path / SETTINGS).read_text()
+    added = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert [line.split(":")[0].strip() for line in added] == ["openstack-lab", "secure", "encryptionsalt"]
+    assert len(master_secret(checkout)) == 43
+    assert clean.without_secrets(SETTINGS, after) == before
+
+
+def test_a_second_time_takes_less_than_half_a_second_and_changes_nothing(checkout: Checkout) -> None:
+    ensure(checkout)
+    settings = (checkout.path / SETTINGS).read_text()
+    said = ensure(checkout)
+    seconds = re.search(r"stack: ready \(([0-9.]+) s\)", said)
+    assert seconds, said
+    assert float(seconds[1]) < 0.5
+    assert (checkout.path / SETTINGS).read_text() == settings
+
+
+def test_the_master_secret_is_in_no_process_argument(checkout: Checkout) -> None:
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                except OSError:
+                    continue
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    ensure(checkout)
+    done.set()
+    watcher.join()
+    secret = master_secret(checkout)
+    assert any("config set --secret" in line for line in seen)
+    assert not any(secret in line for line in seen)
+
+
+def test_a_wrong_passphrase_is_said_before_anything_is_done(checkout: Checkout) -> None:
+    ensure(checkout)
+    (checkout.path / ".lab" / "passphrase").write_text("another one\n")
+    said = ensure(checkout)
+    assert f"the passphrase in {checkout.path}/.lab/passphrase does not open {SETTINGS}" in said
+    assert "remedy: set PULUMI_CONFIG_PASSPHRASE_FILE to a file with the right one" in said
+
+
+def test_an_encrypted_stack_without_its_passphrase_is_not_given_a_new_one(checkout: Checkout) -> None:
+    ensure(checkout)
+    (checkout.path / ".lab" / "passphrase").unlink()
+    said = ensure(checkout)
+    assert f"{SETTINGS} is encrypted, and its passphrase is not here" in said
+    assert not (checkout.path / ".lab" / "passphrase").exists()
+
+
+def test_the_users_own_backend_and_passphrase_are_used(checkout: Checkout, tmp_path: Path) -> None:
+    backend = tmp_path / "backend"
+    backend.mkdir()
+    own = {"PULUMI_BACKEND_URL": f"file://{backend}", "PULUMI_CONFIG_PASSPHRASE": "the user's own"}
+    ensure(checkout, **own)
+    assert (backend / ".pulumi" / "stacks" / "openstack-lab" / "lab.json").exists()
+    assert not (checkout.path / ".lab" / "passphrase").exists()
+    assert not (checkout.path / ".lab" / "state").exists()
+    assert "does not open" in ensure(checkout, **{**own, "PULUMI_CONFIG_PASSPHRASE": "another"})
+
+
+def test_a_lost_master_secret_is_not_replaced_while_resources_follow_from_it(checkout: Checkout) -> None:
+    committed = (checkout.path / SETTINGS).read_text()
+    ensure(checkout)
+    state = checkout.path / ".lab" / "state" / ".pulumi" / "stacks" / "openstack-lab" / "lab.json"
+    state.write_text(state.read_text().replace('"metadata":', '"resources": [{"type": "any"}], "metadata":', 1))
+    (checkout.path / SETTINGS).write_text(committed)
+    assert f"{SETTINGS} has lost its openstack-lab:masterSecret" in ensure(checkout)
+
+
+def test_an_unknown_stack_is_named_with_the_ones_there_are(checkout: Checkout) -> None:
+    done = checkout.python("from tools import stack; stack.ensure('prod')")
+    assert "there is no stack 'prod': Pulumi.prod.yaml is missing" in done.stdout
+
+
+def test_a_lock_left_by_a_killed_engine_goes_and_a_living_ones_stays(checkout: Checkout, tmp_path: Path) -> None:
+    locks = checkout.path / ".lab" / "state" / ".pulumi" / "locks" / "organization" / "openstack-lab" / "lab"
+    locks.mkdir(parents=True)
+    # Any program by that name will do.
+    engine = tmp_path / "pulumi"
+    shutil.copy("/bin/sleep", engine)
+    with subprocess.Popen([engine, "60"]) as process:
+        lock = {"pid": process.pid, "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00Z"}
+        (locks / "a.json").write_text(json.dumps(lock))
+        done = checkout.python("from tools import stack; stack.unlock('lab')")
+        assert f"stack lab is being worked on by process {process.pid}" in done.stdout
+        assert list(locks.glob("*.json"))
+        process.kill()
+    checkout.ask("stack.unlock('lab')")
+    assert not list(locks.glob("*.json"))
+
+
+def test_the_environment_has_nothing_of_another_cloud_or_ssh_agent(checkout: Checkout) -> None:
+    environment = {"OS_CLOUD": "other", "OS_PASSWORD": "x", "SSH_AUTH_SOCK": "/nowhere"}
+    done = checkout.python(
+        "from tools import stack; from tools.hypervisor import Hypervisor\n"
+        "print(*sorted(stack.environment(Hypervisor('qemu:///system', 'pool', 'kvm', None)).items()), sep='\\n')",
+        **environment,
+    )
+    assert "('LIBVIRT_DEFAULT_URI', 'qemu:///system')" in done.stdout
+    assert f"('PULUMI_BACKEND_URL', 'file://{checkout.path}/.lab/state')" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith(("('OS_", "('SSH_AUTH_SOCK"))]
+
+
+def test_the_configuration_is_the_projects_defaults_under_the_stacks_values() -> None:
+    values = stack.configuration("compact")
+    assert values["domain"] == "magedu.local"
+    assert list(values["nodes"]) == ["controller1", "node1"]
+
+
+def test_a_file_with_secrets_of_the_users_is_not_cleaned() -> None:
+    text = yaml.safe_dump({"config": {"openstack-lab:passwordOverrides": {"secure": "v1:abc"}}, "encryptionsalt": "v1"})
+    with pytest.raises(StepError, match=r"Pulumi\.lab\.yaml holds secrets of yours") as raised:
+        clean.without_secrets(SETTINGS, text)
+    assert str(stack.PASSPHRASE) in str(raised.value)

@@ -1,0 +1,151 @@
+"""The small parts of set-up: packages, virtual environment, times, KVM's verdict, the suite's count."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.setup.conftest import Checkout
+from tools import engine, host_packages, paths, steps, suite
+from tools.hypervisor import kvm
+from tools.hypervisor.kvm import Verdict
+from tools.steps import StepError, Timing
+
+EVENTS = [
+    {"timestamp": 10, "resourcePreEvent": {"metadata": {"op": "create", "urn": "URN::lab:kvm:Machine$domain::node1"}}},
+    {"timestamp": 12, "resourcePreEvent": {"metadata": {"op": "create", "urn": "URN::lab:openstack:Service::glance"}}},
+    {"timestamp": 13, "resOutputsEvent": {"metadata": {"op": "create", "urn": "URN::lab:kvm:Machine$domain::node1"}}},
+    {"timestamp": 52, "resOutputsEvent": {"metadata": {"op": "create", "urn": "URN::lab:openstack:Service::glance"}}},
+    {"timestamp": 60, "resourcePreEvent": {"metadata": {"op": "same", "urn": "URN::lab:cloud:Cloud::cloud"}}},
+    {"timestamp": 60, "resOutputsEvent": {"metadata": {"op": "same", "urn": "URN::lab:cloud:Cloud::cloud"}}},
+]
+
+
+def with_virtual_environment(checkout: Checkout) -> Checkout:
+    """Have the checkout think that what the running Python has was installed for it."""
+    binaries = checkout.path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    checkout.ask("venv.mark(venv.RUNTIME)")
+    return checkout
+
+
+def test_every_package_of_the_list_has_its_reason() -> None:
+    lines = [line for line in host_packages.LIST.read_text().splitlines() if line and not line.startswith("#")]
+    assert [line.partition("  # ")[0] for line in lines] == host_packages.wanted()
+    assert all(line.partition("  # ")[2].strip() for line in lines)
+
+
+def test_what_is_not_installed_is_missing() -> None:
+    assert host_packages.missing(["dpkg", "no-such-package", "libc6"]) == ["no-such-package"]
+
+
+def test_a_warm_bootstrap_takes_less_than_three_tenths_of_a_second(checkout: Checkout) -> None:
+    with_virtual_environment(checkout)
+    command = [sys.executable, "tools/bootstrap.py"]
+    begun = time.monotonic()
+    done = subprocess.run(command, cwd=checkout.path, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - begun
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("all there") == 2
+    assert seconds < 0.3
+    timings = json.loads((checkout.path / ".lab" / "log" / "bootstrap.json").read_text())
+    assert [name for name, _, _ in timings] == ["packages", "venv"]
+
+
+def test_the_virtual_environment_is_stale_as_soon_as_a_pin_changes(checkout: Checkout) -> None:
+    with_virtual_environment(checkout)
+    assert checkout.ask("venv._installed().keys()") == "dict_keys(['requirements.txt'])"
+    with (checkout.path / "requirements.txt").open("a") as file:
+        file.write("another==1.0\n")
+    assert checkout.ask("venv._installed()") == "{}"
+
+
+def test_a_failing_step_shows_the_last_lines_and_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["sh", "-c", "echo no such host; exit 3"]
+    with pytest.raises(StepError) as raised:
+        steps.run(command, log="test-failing-step", timeout=10, remedy="bring the file by hand")
+    steps.report(raised.value)
+    said = capsys.readouterr().err
+    for part in ("exit status 3", "no such host", str(paths.LOGS / "test-failing-step.log"), "bring the file by hand"):
+        assert part in said
+
+
+def test_the_table_of_times_adds_up_without_the_rows_that_explain_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    timings = [Timing("venv", "all there", 0.5), Timing("pulumi", "done", 20.0), Timing("  KVM", "7 resources", 3.0)]
+    monkeypatch.setattr(steps, "timings", timings)
+    assert steps.table().splitlines() == [
+        "venv        0.5 s  all there",
+        "pulumi     20.0 s  done",
+        "  KVM       3.0 s  7 resources",
+        "total      20.5 s",
+    ]
+
+
+def test_an_update_is_told_by_layers_and_slowest_resources() -> None:
+    times = engine.times(EVENTS)
+    assert times.layers == (Timing("  KVM", "1 resources", 3), Timing("  services", "1 resources", 40))
+    assert times.resources == (Timing("  glance", "create", 40), Timing("  node1", "create", 3))
+
+
+def test_a_verdict_on_kvm_is_kept_until_the_machine_starts_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    boots: list[str] = []
+
+    def boot(kernel: Path, accelerator: str) -> Verdict:
+        boots.append(accelerator)
+        return Verdict(works=False, why=f"{kernel} hangs")
+
+    kernel = tmp_path / "kernel" / "vmlinuz-1"
+    kernel.parent.mkdir()
+    kernel.touch()
+    monkeypatch.setenv("OPENSTACK_LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(kvm, "DEVICE", kernel)
+    monkeypatch.setattr(kvm, "_kernel", lambda: kernel)
+    monkeypatch.setattr(kvm, "boot", boot)
+    assert kvm.probe() == kvm.probe() == Verdict(works=False, why=f"{kernel} hangs")
+    assert boots == ["kvm"]
+    cached = json.loads((tmp_path / "kvm.json").read_text())
+    (tmp_path / "kvm.json").write_text(json.dumps({**cached, "key": f"another-boot {kernel}"}))
+    kvm.probe()
+    assert boots == ["kvm", "kvm"]
+
+
+def test_without_the_device_there_is_no_kvm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kvm, "DEVICE", tmp_path / "kvm")
+    assert kvm.probe() == Verdict(works=False, why=f"there is no {tmp_path}/kvm")
+    assert kvm.probe().domain_type == "qemu"
+
+
+@pytest.mark.machine
+def test_a_kernel_boots_in_emulation_and_not_in_no_time() -> None:
+    kernel = kvm._kernel()
+    assert kvm.boot(kernel, "tcg", seconds=120) == Verdict(works=True, why="")
+    assert kvm.boot(kernel, "tcg", seconds=0.05).why == "a Linux kernel did not boot with it within 0 s"
+
+
+def test_the_suite_counts_what_a_report_says(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text('<testsuites><testsuite tests="9" failures="2" errors="1" skipped="1"/></testsuites>')
+    assert suite.count(report) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("script", "line", "status"),
+    [
+        ("echo '5 passed, 0 failed'", "10 passed, 0 failed", 0),
+        ("echo '5 passed, 1 failed'; exit 1", "10 passed, 2 failed", 1),
+        ("echo 'make: *** [up] Error 1'; exit 2", "0 passed, 2 failed", 1),
+    ],
+)
+def test_ci_sums_both_runs_in_its_last_line(tmp_path: Path, script: str, line: str, status: int) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_text((paths.CHECKOUT / ".ci" / "run").read_text())
+    (tmp_path / "Makefile").write_text(f"test e2e:\n\t@{script}\n")
+    done = subprocess.run([sys.executable, tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == line
+    assert done.returncode == status
