@@ -64,7 +64,8 @@ def everything(config: Config, clients: Path) -> Answers:
             for service in site.catalogue
             if service.endpoint
         }
-        servers = pool.submit(statistics, site, secrets.value("haproxy_stats_password"))
+        page = f"http://{site.vip_name}:{haproxy.STATS_PORT}{haproxy.STATS_PATH}"
+        servers = pool.submit(statistics, page, secrets.value("haproxy_stats_password"))
         logins = {client.username: pool.submit(login, clients / client.file) for client in (ADMIN, DEMO)}
         tenant = logins[DEMO.username]
         found = pool.submit(lambda: image(tenant.result(), site.region, config.image_name))
@@ -105,16 +106,16 @@ def units_of(site: Site, node: Node) -> tuple[str, ...]:
 def report(output: str, units: Sequence[str]) -> NodeReport:
     """What a node's script printed."""
     parts = output.split(f"{_RULE}\n")
-    if len(parts) != 3:
+    blocks = parts[-1].strip().split("\n\n")
+    if len(parts) != 3 or len(blocks) != len(units):
         raise UnansweredError(f"not understood: {output.strip()[-200:]!r}")
-    address, clock, states = parts
-    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in states.strip().split("\n\n")]
+    states = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
     return NodeReport(
-        holds_vip=bool(address.strip()),
-        clock=_clock(clock.strip()),
+        holds_vip=bool(parts[0].strip()),
+        clock=_clock(parts[1].strip()),
         units={
-            unit: UnitState(*(block.get(each, "") for each in _UNIT_PROPERTIES))
-            for unit, block in zip(units, blocks, strict=True)
+            unit: UnitState(*(state.get(each, "") for each in _UNIT_PROPERTIES))
+            for unit, state in zip(units, states, strict=True)
         },
     )
 
@@ -135,9 +136,9 @@ def endpoint(url: str) -> HttpAnswer:
     return HttpAnswer(status=status, seconds=time.monotonic() - begun)
 
 
-def statistics(site: Site, password: str) -> tuple[Server, ...]:
-    """Every server that the HAProxy on the virtual address knows of."""
-    url = f"http://{site.vip_name}:{haproxy.STATS_PORT}{haproxy.STATS_PATH};csv"
+def statistics(page: str, password: str) -> tuple[Server, ...]:
+    """Every server that HAProxy knows of, from its statistics page."""
+    url = f"{page};csv"
     credentials = base64.b64encode(f"{STATISTICS_USER}:{password}".encode()).decode()
     status, body = _get(url, f"Basic {credentials}")
     if status != 200:
@@ -202,6 +203,7 @@ def image(login: Login, region: str, name: str) -> ImageFound:
     """Find the public image as that user does, and download it."""
     connection = Connection(session=login.session, region_name=region)
     try:
+        connection.image.status_code_retries = 0
         images = list(connection.image.images(name=name, visibility="public"))
         if len(images) != 1:
             raise UnansweredError(f"{len(images)} public images of the name {name}")
