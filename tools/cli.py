@@ -1,6 +1,7 @@
 """The verbs of `python -m tools`; each is a target of the Makefile."""
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from components import config
 from tools import (
     clean,
+    cloud_image,
     engine,
     hypervisor,
     image,
@@ -36,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("verb", choices=VERBS, metavar="VERB")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="for what the verb runs", metavar="OPTION")
     arguments = parser.parse_args(argv)
+    steps.take_over(paths.TIMINGS)
     run, _ = VERBS[arguments.verb]
     return run(arguments)
 
@@ -43,15 +46,16 @@ def main(argv: Sequence[str]) -> int:
 def set_up(name: str) -> Hypervisor:
     """Bring what `pulumi` needs for a stack, as far as it is missing, but for what `bootstrap.py` brings."""
     with steps.lock(paths.STATE / "setup.lock"):
+        values = stack.configuration(name)
+        source = values["template"]
         toolchain.ensure()
         host = hypervisor.ensure()
-        values = stack.configuration(name)
         facts = {
             "libvirt_uri": host.uri,
             "pool": host.pool,
             "domain_type": host.domain_type,
-            "template": str(template.ensure(values["template"], values["templateSha256"])),
-            "template_source": values["template"],
+            "template": str(cloud_image.obtain(source, values["templateSha256"]) if source else template.ensure()),
+            "template_source": source,
             "image": str(image.ensure()),
         }
         text = json.dumps(facts, indent=2) + "\n"
@@ -134,14 +138,22 @@ def _e2e(arguments: argparse.Namespace) -> int:
     return suite.e2e(arguments.options)
 
 
-def _ask(arguments: argparse.Namespace) -> int:
-    """`verify` and `status`: they talk to the lab's addresses, so they run where these are known."""
+def _verify(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.verify")
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.status")
+
+
+def _ask(arguments: argparse.Namespace, module: str) -> int:
+    """Run what talks to the lab's addresses, where these are known."""
     host = hypervisor.known()
     if host.namespace and not namespace.inside():
         return _inside(host, arguments.stack, arguments.verb, *arguments.options)
-    from tools import verify
-
-    return verify.main([arguments.verb, "--stack", arguments.stack, *arguments.options])
+    # Imported here, since their clients take a second to import.
+    status: int = importlib.import_module(module).main(["--stack", arguments.stack, *arguments.options])
+    return status
 
 
 def _inside(host: Hypervisor, name: str, *words: str) -> int:
@@ -157,8 +169,8 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "preview": (_preview, "show what `up` would do"),
     "refresh": (_refresh, "bring Pulumi's state in line with what exists"),
     "destroy": (_destroy, "delete everything that `up` made; --yes: without asking"),
-    "verify": (_ask, "ask the cloud's own APIs whether it works"),
-    "status": (_ask, "nodes, services, endpoints at a glance"),
+    "verify": (_verify, "ask the cloud's own APIs whether it works"),
+    "status": (_status, "nodes, services, endpoints at a glance"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),

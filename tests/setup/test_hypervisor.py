@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -120,6 +121,38 @@ def test_clean_takes_away_guests_daemons_namespace_and_files_even_after_the_daem
         assert not Path(place).exists()
     assert [file.name for file in (checkout.path / ".lab").iterdir()] == ["log"]
     assert name not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+
+
+def test_the_machines_own_libvirt_is_used_where_it_answers(checkout: Checkout, tmp_path: Path) -> None:
+    place = tmp_path / "machine"
+    for directory in ("etc", "lib/images", "run", "log"):
+        (place / directory).mkdir(parents=True)
+    (place / "etc" / "qemu.conf").write_text('security_driver = "none"\ncgroup_controllers = []\nnamespaces = []\n')
+    (place / "etc" / "libvirtd.conf").write_text('auth_unix_rw = "none"\n')
+    name = checkout.ask("paths.NAME")
+    script = f"""
+        mkdir -p /run/libvirt
+        for each in etc/libvirt=etc var/lib/libvirt=lib run/libvirt=run var/log/libvirt=log; do
+            mount --bind {place}/${{each#*=}} /${{each%=*}}
+        done
+        libvirtd --daemon --pid-file {place}/pid
+        trap 'kill $(cat {place}/pid)' EXIT
+        cd {checkout.path}
+        {sys.executable} -m tools.hypervisor virsh pool-dumpxml {name}
+        {sys.executable} -m tools.hypervisor sh -c 'echo $LIBVIRT_DEFAULT_URI'
+        virsh --connect qemu:///system vol-create-as {name} disk 1M
+        {sys.executable} -c 'from tools import hypervisor; hypervisor.clean()'
+        virsh --connect qemu:///system pool-list --all --name
+    """
+    # In network and mount namespaces of the test's own: this libvirtd plays the machine's.
+    command = ["unshare", "--net", "--mount", "sh", "-ec", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"<path>/var/lib/libvirt/images/{name}</path>" in done.stdout
+    assert "qemu:///system" in done.stdout.splitlines()
+    assert done.stdout.split()[-1] == "created"
+    assert not list((place / "lib" / "images").iterdir())
+    assert checkout.ask("namespace.exists()", "tools.hypervisor") == "False"
 
 
 def test_names_of_the_lab_are_known_inside_and_only_there(checkout: Checkout) -> None:
