@@ -57,14 +57,14 @@ class _Binary:
     """Directory in PULUMI_HOME/plugins, for a plugin."""
     package: str = "."
     flags: tuple[str, ...] = ("-ldflags=-s -w",)
+    needs: tuple[str, ...] = ()
+    """Other directories that the build takes something from."""
     remedy: str = ""
 
     def place(self) -> Path:
         """Path of the built binary; follows everything that the build depends on."""
         digest = hashlib.sha256(repr((self.package, self.flags, platform.system(), platform.machine())).encode())
-        sources = [_SOURCES / self.module]
-        if self is _HOST:
-            sources.append(_SOURCES / _PULUMI.module)
+        sources = [_SOURCES / module for module in (self.module, *self.needs)]
         for file in sorted(file for source in sources for file in source.rglob("*")):
             if file.name in ("go.mod", "go.sum") or (file.suffix == ".go" and not file.stem.endswith("_test")):
                 digest.update(file.relative_to(_SOURCES).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
@@ -88,17 +88,27 @@ _HOST = _Binary(
     what="Pulumi's Python language host",
     plugin=f"language-python-{_ENGINE}",
     package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+    needs=(_PULUMI.module,),
 )
-_PLUGINS = [
-    _Binary(
-        module=f"resource-{provider}",
-        name=f"pulumi-resource-{provider}",
-        what=f"Pulumi's {provider} plugin",
-        plugin=f"resource-{provider}-v{version}",
+
+
+def _provider(name: str, version: str, *needs: str) -> _Binary:
+    return _Binary(
+        module=f"resource-{name}",
+        name=f"pulumi-resource-{name}",
+        what=f"Pulumi's {name} plugin",
+        plugin=f"resource-{name}-v{version}",
+        needs=needs,
     )
-    for provider, version in {"libvirt": "0.5.4", "openstack": "5.5.1", "command": "1.2.1"}.items()
+
+
+BINARIES = [
+    _PULUMI,
+    _HOST,
+    _provider("libvirt", "0.5.4", "bridge"),
+    _provider("openstack", "5.5.1", "bridge"),
+    _provider("command", "1.2.1"),
 ]
-BINARIES = [_PULUMI, _HOST, *_PLUGINS]
 
 
 @functools.cache

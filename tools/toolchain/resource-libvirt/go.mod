@@ -3,6 +3,7 @@ module openstack-lab/toolchain/resource-libvirt
 go 1.26
 
 require (
+	openstack-lab/toolchain/bridge v0.0.0
 	github.com/dmacvicar/terraform-provider-libvirt v0.8.3
 	github.com/pulumi/pulumi-terraform-bridge/v3 v3.135.0
 )
@@ -141,5 +142,7 @@ require (
 	libvirt.org/go/libvirtxml v1.10007.0 // indirect
 	lukechampine.com/frand v1.5.1 // indirect
 )
+
+replace openstack-lab/toolchain/bridge => ../bridge
 
 replace github.com/hashicorp/terraform-plugin-sdk/v2 => github.com/pulumi/terraform-plugin-sdk/v2 v2.0.0-20260318212141-5525259d096b

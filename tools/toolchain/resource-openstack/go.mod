@@ -3,6 +3,7 @@ module openstack-lab/toolchain/resource-openstack
 go 1.26
 
 require (
+	openstack-lab/toolchain/bridge v0.0.0
 	github.com/pulumi/pulumi-terraform-bridge/v3 v3.135.0
 	github.com/pulumi/pulumi/sdk/v3 v3.253.0
 	github.com/terraform-provider-openstack/terraform-provider-openstack/v3 v3.4.0
@@ -143,5 +144,7 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	lukechampine.com/frand v1.5.1 // indirect
 )
+
+replace openstack-lab/toolchain/bridge => ../bridge
 
 replace github.com/hashicorp/terraform-plugin-sdk/v2 => github.com/pulumi/terraform-plugin-sdk/v2 v2.0.0-20260318212141-5525259d096b

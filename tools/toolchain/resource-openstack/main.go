@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"strings"
 
+	"openstack-lab/toolchain/bridge"
+
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/terraform-provider-openstack/terraform-provider-openstack/v3/openstack"
-)
-
-const (
-	name    = "openstack"
-	version = "5.5.1"
 )
 
 // Where the SDK's property names are not the upstream ones in camel case.
@@ -23,15 +20,10 @@ var renamedFields = map[string]map[string]*tfbridge.SchemaInfo{
 }
 
 func main() {
-	schema := fmt.Sprintf(`{"name": %q, "version": %q}`, name, version)
-	tfbridge.Main(name, version, provider(), []byte(schema))
-}
-
-func provider() tfbridge.ProviderInfo {
 	info := tfbridge.ProviderInfo{
 		P:            shimv2.NewProvider(openstack.Provider()),
-		Name:         name,
-		Version:      version,
+		Name:         "openstack",
+		Version:      "5.5.1",
 		MetadataInfo: tfbridge.NewProviderMetadata([]byte("{}")),
 		Resources:    map[string]*tfbridge.ResourceInfo{},
 		DataSources:  map[string]*tfbridge.DataSourceInfo{},
@@ -56,13 +48,13 @@ func provider() tfbridge.ProviderInfo {
 			module(former), module(dataSources[upstream]), current)
 	}
 	info.SetAutonaming(255, "-")
-	return info
+	bridge.Main(info)
 }
 
 // token turns "compute/Instance" into "openstack:compute/instance:Instance".
 func token(member string) tokens.ModuleMember {
 	module, typ, _ := strings.Cut(member, "/")
-	return tokens.ModuleMember(fmt.Sprintf("%s:%s/%s%s:%s", name, module, strings.ToLower(typ[:1]), typ[1:], typ))
+	return tokens.ModuleMember(fmt.Sprintf("openstack:%s/%s%s:%s", module, strings.ToLower(typ[:1]), typ[1:], typ))
 }
 
 func module(member string) string {
