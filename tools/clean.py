@@ -28,6 +28,8 @@ def run() -> None:
             if file.read_text() != text:
                 file.write_text(text)
         shutil.rmtree(paths.STATE, ignore_errors=True)
+        if paths.VENV.is_symlink():
+            paths.VENV.unlink()
 
 
 def without_secrets(name: str, text: str) -> str:

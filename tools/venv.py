@@ -1,4 +1,4 @@
-"""The virtual environment `.venv`, made from the pinned requirements and made anew when these change.
+"""The virtual environment `.venv`: a link to one in the cache, which all checkouts with the same pins share.
 
 Standard library only: it runs before the virtual environment exists.
 """
@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import sys
+from pathlib import Path
 
 from tools import paths, steps
 
@@ -14,54 +15,61 @@ RUNTIME = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 """Holds the runtime's requirements as well."""
 
-_STAMP = paths.VENV / "requirements.json"
-"""What was installed: digests of the requirements, by file."""
+_STAMP = "requirements.json"
+"""In a virtual environment that is complete: the digests of the requirements it was made from, by file."""
 
 
 def ensure(*, development: bool = False) -> None:
     """Have everything in the requirements installed; with `development` what tests need, too."""
     want = DEVELOPMENT if development else RUNTIME
-    with steps.step("venv", f"Python packages of {want}") as step, steps.lock(paths.STATE / "venv.lock"):
-        have = _installed()
-        if have.get(want) == _digest(want):
+    with steps.step("venv", f"Python packages of {want}") as step:
+        if installed(paths.VENV).get(want) == _digest(want):
             step.skip("all there")
             return
-        if not have:
-            shutil.rmtree(paths.VENV, ignore_errors=True)
-            steps.run(
-                [sys.executable, "-m", "venv", paths.VENV],
-                log="venv",
-                timeout=120,
-                remedy="apt-get install python3-venv",
-            )
-        _STAMP.unlink(missing_ok=True)
-        steps.run(
-            [paths.VENV / "bin" / "pip", "install", "--no-input", "--requirement", paths.CHECKOUT / want],
-            log="pip",
-            timeout=1800,
-            remedy=f"pip needs a package index that has the pins of {want} (PIP_INDEX_URL, or index-url in pip.conf)",
-        )
-        mark(RUNTIME, want)
+        place = paths.cache() / "venv" / _digest(want)[:12]
+        with steps.lock(paths.cache() / "venv.lock"):
+            if installed(place):
+                step.skip("cached")
+            else:
+                _make(place, want)
+        link = paths.VENV.with_name(f"{paths.VENV.name}.new")
+        link.unlink(missing_ok=True)
+        link.symlink_to(place)
+        if paths.VENV.is_dir() and not paths.VENV.is_symlink():
+            shutil.rmtree(paths.VENV)
+        link.rename(paths.VENV)
 
 
-def mark(*requirements: str) -> None:
-    """Note that everything in these requirements files is installed."""
-    _STAMP.write_text(json.dumps({name: _digest(name) for name in requirements}))
-
-
-def _installed() -> dict[str, str]:
-    """The stamp's digests; none if anything in it, or Python itself, has changed since."""
+def installed(place: Path) -> dict[str, str]:
+    """Digests of the requirements files that a virtual environment has everything of; empty if it is incomplete."""
     try:
-        have: dict[str, str] = json.loads(_STAMP.read_text())
+        digests: dict[str, str] = json.loads((place / _STAMP).read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    unchanged = all(_digest(name) == digest for name, digest in have.items())
-    return have if unchanged and (paths.VENV / "bin" / "python").exists() else {}
+    return digests if (place / "bin" / "python").exists() else {}
+
+
+def mark(place: Path, *requirements: str) -> None:
+    """Note that a virtual environment has everything in these requirements files."""
+    (place / _STAMP).write_text(json.dumps({name: _digest(name) for name in requirements}))
+
+
+def _make(place: Path, requirements: str) -> None:
+    """At its final place, since a virtual environment cannot be moved; the stamp, written last, says it is whole."""
+    shutil.rmtree(place, ignore_errors=True)
+    steps.run([sys.executable, "-m", "venv", place], log="venv", timeout=300, remedy="apt-get install python3-venv")
+    steps.run(
+        [place / "bin" / "pip", "install", "--no-input", "--requirement", paths.CHECKOUT / requirements],
+        log="pip",
+        timeout=1800,
+        remedy=f"pip needs a package index that has the pins of {requirements} (PIP_INDEX_URL, or pip.conf)",
+    )
+    mark(place, RUNTIME, requirements)
 
 
 def _digest(requirements: str) -> str:
-    """Digest of a requirements file and of the Python that the packages were installed for."""
-    text = sys.version.encode()
-    for name in (RUNTIME, requirements):
+    """Digest of a requirements file and of the Python that the packages are installed for."""
+    text = f"{sys.base_prefix} {sys.version}".encode()
+    for name in sorted({RUNTIME, requirements}):
         text += (paths.CHECKOUT / name).read_bytes()
     return hashlib.sha256(text).hexdigest()
