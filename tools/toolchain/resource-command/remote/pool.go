@@ -18,9 +18,9 @@ const sessionsPerClient = 8
 
 var (
 	idleTimeout       = 60 * time.Second
-	openTimeout       = 20 * time.Second
+	openTimeout       = 120 * time.Second
 	keepaliveInterval = 15 * time.Second
-	keepaliveTimeout  = 60 * time.Second
+	keepaliveTimeout  = 120 * time.Second
 )
 
 var clients = pool{hosts: map[[sha256.Size]byte]*host{}}
