@@ -180,7 +180,7 @@ def _nodes(reader: _Reader, provider: Network, internal: Network, domain: str) -
         node = _node(reader, name, entry, provider, internal, domain)
         if node:
             nodes.append(node)
-    return tuple(nodes)
+    return tuple(sorted(nodes, key=lambda node: node.address))
 
 
 def _node(

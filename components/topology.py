@@ -62,7 +62,7 @@ def mac(address: IPv4Address) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """The enabled nodes, in the order of the stack's configuration, and the networks that join them."""
+    """The enabled nodes, by address, and the networks that join them."""
 
     domain: str
     provider: Network

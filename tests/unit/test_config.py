@@ -136,6 +136,12 @@ def test_two_nodes_with_one_address_are_both_named() -> None:
     assert [finding.split(":")[1] for finding in found] == ["nodes.controller1.address", "nodes.node1.address"]
 
 
+def test_the_first_node_of_a_role_is_the_one_with_the_lowest_address() -> None:
+    """The engine hands mappings over in the order of their keys, so the order in the file cannot count."""
+    nodes = dict(reversed(stacks.values("lab")["nodes"].items()))
+    assert stacks.load("lab", nodes=nodes).site.topology == stacks.load("lab").site.topology
+
+
 def test_all_findings_come_at_once() -> None:
     """Nobody wants to mend one mistake a run."""
     assert len(findings(release="yoga", vip="10.0.0.9", passwords="none")) == 3
