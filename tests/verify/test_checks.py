@@ -182,11 +182,11 @@ def test_a_node_that_cannot_be_logged_in_to_fails_with_everything_that_it_would_
     [
         (
             dataclasses.replace(IN_SYNC, offset=-1.5),
-            "off by more than 1 s: -1.500000 s, stratum 11, from 172.16.0.101",
+            "off by -1.500000 s, stratum 11, from 172.16.0.101, leap status Normal",
         ),
         (
             dataclasses.replace(IN_SYNC, leap="Not synchronised", source=""),
-            "not synchronised: +0.000300 s, stratum 11, from its own clock",
+            "off by +0.000300 s, stratum 11, from its own clock, leap status Not synchronised",
         ),
         (UnansweredError("chronyc: 506 Cannot talk to daemon"), "chronyc: 506 Cannot talk to daemon"),
     ],
@@ -218,13 +218,13 @@ def test_a_unit_that_would_not_start_at_boot_fails(lab: Config) -> None:
 
 def test_a_virtual_address_that_nobody_holds_fails(lab: Config) -> None:
     (row,) = wrong(lab, with_node(healthy(lab), "haproxy1", holds_vip=False))
-    assert (row.check, row.detail) == ("VIP", "held by no node, not by exactly one")
+    assert (row.check, row.detail) == ("VIP", "held by no node")
     assert row.hint == "on haproxy1: journalctl -u keepalived.service"
 
 
 def test_a_virtual_address_that_two_nodes_hold_fails(lab: Config) -> None:
     (row,) = wrong(lab, with_node(healthy(lab), "controller1", holds_vip=True))
-    assert row.detail == "held by controller1, haproxy1, not by exactly one"
+    assert row.detail == "held by controller1, haproxy1"
 
 
 def test_a_server_that_haproxy_has_taken_out_fails(lab: Config) -> None:
@@ -349,7 +349,7 @@ def test_a_catalog_that_lacks_something_fails(lab: Config, spoil: Callable[[Entr
         (ImageFound(status="queued", size=0, sha256=None), "queued, not active"),
         (
             ImageFound(status="active", size=15_204_352, sha256="cd" * 32),
-            "Glance delivers other bytes (sha256 cdcdcdcdcdcd…) than {image} has",
+            "Glance delivers other bytes (sha256 cdcdcdcdcdcd…) than {image} has (abababababab…)",
         ),
         (UnansweredError("0 public images of the name cirros-0.5.1"), "0 public images of the name cirros-0.5.1"),
     ],
@@ -409,7 +409,7 @@ def test_verify_prints_json(lab: Config, asked: Callable[[Answers], None], capsy
             "check": "VIP",
             "subject": "172.16.0.248",
             "ok": False,
-            "detail": "held by no node, not by exactly one",
+            "detail": "held by no node",
             "hint": "on haproxy1: journalctl -u keepalived.service",
         }
     ]

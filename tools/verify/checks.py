@@ -11,7 +11,7 @@ from components.config import Config
 from components.services import glance, haproxy, infrastructure, keystone
 from components.services.model import Endpoint, Listener, Service, Site
 from components.topology import Node, Role
-from tools.verify.model import Answers, Finding, NodeReport, Row, UnansweredError
+from tools.verify.model import Answers, Clock, Finding, NodeReport, Row, UnansweredError
 
 CLOCK_OFFSET = 1.0
 """Seconds that a clock may be off."""
@@ -23,7 +23,13 @@ ANSWERING = range(200, 500)
 def rows(config: Config, answers: Answers) -> list[Row]:
     """Every check's findings, in the order of CHECKS."""
     return [
-        Row(check=name, subject=finding.subject, ok=finding.ok, detail=finding.detail, hint=finding.hint)
+        Row(
+            check=name,
+            subject=finding.subject,
+            ok=finding.ok,
+            detail=finding.detail,
+            hint="" if finding.ok else finding.hint,
+        )
         for name, check in CHECKS.items()
         for finding in check(config, answers)
     ]
@@ -32,28 +38,22 @@ def rows(config: Config, answers: Answers) -> list[Row]:
 def _nodes(config: Config, answers: Answers) -> Iterator[Finding]:
     for node in config.site.topology.nodes:
         report = answers.nodes[node.name]
-        yield _finding(
-            node.name,
-            [str(report)] if isinstance(report, UnansweredError) else [],
-            right=f"{node.fqdn} lets the operator in at {node.address}",
-            hint=f"make status; virsh console {node.machine}",
-        )
+        ok = not isinstance(report, UnansweredError)
+        detail = f"{node.fqdn} lets the operator in at {node.address}" if ok else str(report)
+        yield Finding(subject=node.name, ok=ok, detail=detail, hint=f"make status; virsh console {node.machine}")
 
 
 def _clocks(config: Config, answers: Answers) -> Iterator[Finding]:
     for node in config.site.topology.nodes:
         report = answers.nodes[node.name]
-        clock = report if isinstance(report, UnansweredError) else report.clock
-        faults, right = [], ""
-        if isinstance(clock, UnansweredError):
-            faults = [_not_reached(node) if clock is report else str(clock)]
+        clock = _not_reached(node) if isinstance(report, UnansweredError) else report.clock
+        if isinstance(clock, Clock):
+            ok = clock.leap == "Normal" and abs(clock.offset) < CLOCK_OFFSET
+            source = clock.source or "its own clock"
+            detail = f"off by {clock.offset:+.6f} s, stratum {clock.stratum}, from {source}, leap status {clock.leap}"
         else:
-            right = f"{clock.offset:+.6f} s, stratum {clock.stratum}, from {clock.source or 'its own clock'}"
-            if clock.leap != "Normal":
-                faults.append(f"{clock.leap.lower()}: {right}")
-            elif abs(clock.offset) >= CLOCK_OFFSET:
-                faults.append(f"off by more than {CLOCK_OFFSET:g} s: {right}")
-        yield _finding(node.name, faults, right=right, hint=_look(config.site, infrastructure.TIME, [node]))
+            ok, detail = False, str(clock)
+        yield Finding(subject=node.name, ok=ok, detail=detail, hint=_look(config.site, infrastructure.TIME, [node]))
 
 
 def _units(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -64,17 +64,15 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
             continue
         faults = {node: list(_unit_faults(node, units, answers.nodes[node.name])) for node in nodes}
         faulty = [node for node in nodes if faults[node]]
-        yield _finding(
-            service.name,
-            [fault for node in faulty for fault in faults[node]],
-            right=f"{', '.join(units)} on {_names(nodes)}",
-            hint=_look(site, service, faulty),
+        detail = (
+            "; ".join(fault for node in faulty for fault in faults[node]) or f"{', '.join(units)} on {_names(nodes)}"
         )
+        yield Finding(subject=service.name, ok=not faulty, detail=detail, hint=_look(site, service, faulty))
 
 
 def _unit_faults(node: Node, units: Iterable[str], report: NodeReport | UnansweredError) -> Iterator[str]:
     if isinstance(report, UnansweredError):
-        yield _not_reached(node)
+        yield str(_not_reached(node))
         return
     for unit in units:
         state = report.units[unit]
@@ -87,31 +85,23 @@ def _unit_faults(node: Node, units: Iterable[str], report: NodeReport | Unanswer
 def _virtual_address(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
     balancers = site.topology.having(Role.LOADBALANCER)
-    reports = {
-        node: report
-        for node in site.topology.nodes
-        if not isinstance(report := answers.nodes[node.name], UnansweredError)
-    }
-    holders = [node for node, report in reports.items() if report.holds_vip]
-    faults = [] if len(holders) == 1 else [f"held by {_names(holders) or 'no node'}, not by exactly one"]
-    faults += [_not_reached(node) for node in balancers if node not in reports]
-    yield _finding(
-        str(site.topology.vip),
-        faults,
-        right=f"held by {_names(holders)}",
-        hint=_look(site, haproxy.KEEPALIVED, balancers),
-    )
+    reports = {node: answers.nodes[node.name] for node in site.topology.nodes}
+    holders = [node for node, report in reports.items() if isinstance(report, NodeReport) and report.holds_vip]
+    unknown = [node for node in balancers if isinstance(reports[node], UnansweredError)]
+    ok = len(holders) == 1 and not unknown
+    detail = "; ".join([f"held by {_names(holders) or 'no node'}", *(str(_not_reached(node)) for node in unknown)])
+    yield Finding(subject=str(site.topology.vip), ok=ok, detail=detail, hint=_look(site, haproxy.KEEPALIVED, balancers))
 
 
 def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
-    site = config.site
-    if isinstance(answers.servers, UnansweredError):
+    site, servers = config.site, answers.servers
+    if isinstance(servers, UnansweredError):
         balancers = site.topology.having(Role.LOADBALANCER)
-        yield _finding(
-            haproxy.HAPROXY.name, [str(answers.servers)], right="", hint=_look(site, haproxy.HAPROXY, balancers)
+        yield Finding(
+            subject=haproxy.HAPROXY.name, ok=False, detail=str(servers), hint=_look(site, haproxy.HAPROXY, balancers)
         )
         return
-    states = {(server.listener, server.name): server for server in answers.servers}
+    states = {(server.listener, server.name): server for server in servers}
     for service, listener in _listeners(site):
         section = f"{listener.name}-{listener.port}"
         nodes = service.nodes(site.topology)[: 1 if listener.single else None]
@@ -122,36 +112,34 @@ def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
                 faults[node] = f"{node.name}: HAProxy has no such server"
             elif not server.status.startswith("UP"):
                 faults[node] = f"{node.name}: {server.status} for {server.seconds} s ({server.check})"
-        yield _finding(
-            section, list(faults.values()), right=f"{_names(nodes)} UP", hint=_look(site, service, list(faults))
-        )
+        detail = "; ".join(faults.values()) or f"{_names(nodes)} UP"
+        yield Finding(subject=section, ok=not faults, detail=detail, hint=_look(site, service, faults))
 
 
 def _endpoints(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
     for service, endpoint in _with_endpoint(site):
-        url, answer = site.url(endpoint), answers.endpoints[service.name]
-        faults, right = [], ""
+        answer = answers.endpoints[service.name]
         if isinstance(answer, UnansweredError):
-            faults.append(str(answer))
+            ok, detail = False, str(answer)
         else:
-            right = f"HTTP {answer.status} in {answer.seconds:.1f} s from {url}"
-            if answer.status not in ANSWERING:
-                faults.append(right)
-        yield _finding(service.name, faults, right=right, hint=_look(site, service, service.nodes(site.topology)))
+            ok = answer.status in ANSWERING
+            detail = f"HTTP {answer.status} in {answer.seconds:.1f} s from {site.url(endpoint)}"
+        yield Finding(
+            subject=service.name, ok=ok, detail=detail, hint=_look(site, service, service.nodes(site.topology))
+        )
 
 
 def _tokens(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
+    hint = _look(site, keystone.KEYSTONE, keystone.KEYSTONE.nodes(site.topology))
     for user, login in answers.logins.items():
-        faults, right = [], ""
         if isinstance(login, UnansweredError):
-            faults.append(str(login))
+            yield Finding(subject=user, ok=False, detail=str(login), hint=hint)
         else:
-            right = f"in project {login.project} as {', '.join(login.roles)}"
-        yield _finding(
-            user, faults, right=right, hint=_look(site, keystone.KEYSTONE, keystone.KEYSTONE.nodes(site.topology))
-        )
+            yield Finding(
+                subject=user, ok=True, detail=f"in project {login.project} as {', '.join(login.roles)}", hint=hint
+            )
 
 
 def _catalog(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -170,31 +158,28 @@ def _catalog(config: Config, answers: Answers) -> Iterator[Finding]:
                 for interface in INTERFACES
                 if urls.get(interface) != {url}
             ]
-        yield _finding(
-            service.name,
-            faults,
-            right=f"{', '.join(INTERFACES)}: {url}",
+        detail = "; ".join(faults) or f"{', '.join(INTERFACES)}: {url}"
+        yield Finding(
+            subject=service.name,
+            ok=not faults,
+            detail=detail,
             hint="" if login is None else "`pulumi up --refresh` puts it right",
         )
 
 
 def _image(config: Config, answers: Answers) -> Iterator[Finding]:
     site, found = config.site, answers.image
-    hint = _look(site, glance.GLANCE, glance.GLANCE.nodes(site.topology))
+    file, digest = config.hypervisor.image, answers.image_sha256
     if isinstance(found, UnansweredError):
-        yield _finding(config.image_name, [str(found)], right="", hint=hint)
-        return
-    faults = [] if found.status == "active" else [f"{found.status}, not active"]
-    if found.sha256 is not None and found.sha256 != answers.image_sha256:
-        faults.append(f"Glance delivers other bytes (sha256 {found.sha256:.12}…) than {config.hypervisor.image} has")
-    right = f"public, active, {found.size / 1024**2:.1f} MiB, downloaded: sha256 {answers.image_sha256:.12}… is right"
-    yield _finding(config.image_name, faults, right=right, hint=hint)
-
-
-def _finding(subject: str, faults: list[str], *, right: str, hint: str) -> Finding:
-    if faults:
-        return Finding(subject=subject, ok=False, detail="; ".join(faults), hint=hint)
-    return Finding(subject=subject, ok=True, detail=right)
+        ok, detail = False, str(found)
+    elif found.status != "active":
+        ok, detail = False, f"{found.status}, not active"
+    elif found.sha256 != digest:
+        ok, detail = False, f"Glance delivers other bytes (sha256 {found.sha256:.12}…) than {file} has ({digest:.12}…)"
+    else:
+        ok, detail = True, f"public, active, {found.size / 1024**2:.1f} MiB, downloaded: sha256 {digest:.12}… is right"
+    nodes = glance.GLANCE.nodes(site.topology)
+    yield Finding(subject=config.image_name, ok=ok, detail=detail, hint=_look(site, glance.GLANCE, nodes))
 
 
 def _look(site: Site, service: Service, nodes: Iterable[Node]) -> str:
@@ -208,8 +193,8 @@ def _names(nodes: Iterable[Node]) -> str:
     return ", ".join(node.name for node in nodes)
 
 
-def _not_reached(node: Node) -> str:
-    return f"{node.name}: not reached by SSH"
+def _not_reached(node: Node) -> UnansweredError:
+    return UnansweredError(f"{node.name}: not reached by SSH")
 
 
 def _with_endpoint(site: Site) -> Iterator[tuple[Service, Endpoint]]:

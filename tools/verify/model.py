@@ -92,17 +92,17 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at: right, or wrong with a hint at what to look at next."""
+    """One thing looked at; `hint` says where to look when it is wrong."""
 
     subject: str
     ok: bool
     detail: str
-    hint: str = ""
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A finding under its check's name: a line of the table."""
+    """A finding under its check's name: a line of the table. A right one needs no hint."""
 
     check: str
     subject: str
