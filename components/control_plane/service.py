@@ -114,13 +114,9 @@ class ServiceOnNodes(pulumi.ComponentResource):
         return self._run("database", database, f"sql <<SQL\n{statements}SQL\n", after=after)
 
     def _migrate(self, migration: Migration) -> str:
-        user, database = self.service.name, migration.database
-        vip = self.site.vip_name
-        return (
-            f'wait_for "database {database} through {vip}" 120'
-            f' query_as {user} "${{secret[{user}_database_password]}}" {vip} {database} "SELECT 1"\n'
-            f"run_as {user} {migration.command}\n"
-        )
+        user = self.service.name
+        password = f'"${{secret[{user}_database_password]}}"'
+        return f"migrate {migration.database} {user} {password} {self.site.vip_name} {migration.command}\n"
 
     def _start(
         self, prepared: PreparedHost, files: tuple[RenderedFile, ...], after: Iterable[pulumi.Resource]

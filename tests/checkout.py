@@ -1,0 +1,25 @@
+"""Copies of this checkout, for tests that run its tools without touching its own state."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tools import paths
+
+
+def copy_to(directory: Path) -> None:
+    """All files that git would commit, as they stand now, and the virtual environment."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=paths.CHECKOUT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in listed.split("\0"):
+        source = paths.CHECKOUT / name
+        if name and source.is_file():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    (directory / ".venv").symlink_to(paths.VENV)

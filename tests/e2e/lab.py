@@ -1,0 +1,142 @@
+"""A checkout of its own with a lab of its own, used as a user would: by `make`."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests import checkout
+from tools import paths
+
+STACK = "compact"
+CHECKOUT = paths.STATE / "e2e" / "checkout"
+
+
+@dataclass
+class Processes:
+    """Every command line and environment seen on this machine while somebody looked."""
+
+    seen: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look at the process list five times a second."""
+        done = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(done,))
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+    def _watch(self, done: threading.Event) -> None:
+        while not done.wait(0.2):
+            for process in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    self.seen.add(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+
+
+class Lab:
+    """The checkout at CHECKOUT: the tracked files of this one as they stand, its own state, the shared cache."""
+
+    def __init__(self) -> None:
+        """Make the checkout; what an earlier run left in its place is taken away by its own tools."""
+        if CHECKOUT.exists():
+            self.make("clean", seconds=300)
+            shutil.rmtree(CHECKOUT)
+        checkout.copy_to(CHECKOUT)
+
+    def make(self, target: str, *variables: str, seconds: float) -> str:
+        """`make TARGET STACK=compact`; its output. Fails with the last lines."""
+        with self.making(target, *variables) as process:
+            output, _ = process.communicate(timeout=seconds)
+        assert process.returncode == 0, f"make {target}: {process.returncode}\n{output[-6000:]}"
+        return output
+
+    @contextmanager
+    def making(self, target: str, *variables: str) -> Iterator[subprocess.Popen[str]]:
+        """`make TARGET` in a session of its own, which ends with the block at the latest."""
+        with subprocess.Popen(
+            ["make", target, f"STACK={STACK}", *variables],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def inside(self, *words: str, seconds: float = 120) -> str:
+        """Output of a command in the lab's shell."""
+        command = [str(paths.VENV / "bin" / "python"), "-m", "tools", "--stack", STACK, "shell", *words]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds, check=False)
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        # Set-up's own steps come first.
+        return re.sub(r"\A(?:(?:==>|    ).*\n)*", "", done.stdout)
+
+    def on(self, node: str, script: str) -> str:
+        """Output of a script run as root on a node."""
+        return self.inside("python", "-m", "tests.e2e.on_node", STACK, node, script)
+
+    def preview(self) -> list[dict[str, Any]]:
+        """The steps of `pulumi preview` that are not `same`."""
+        output = self.inside("pulumi", "preview", "--stack", STACK, "--json", "--non-interactive")
+        steps: list[dict[str, Any]] = json.loads(output[output.index("{") :])["steps"]
+        return [step for step in steps if step["op"] != "same"]
+
+    def started(self) -> dict[str, str]:
+        """Unit -> start time, for every unit that runs on any node."""
+        script = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | "
+        script += "xargs systemctl show -p Id,ExecMainStartTimestampMonotonic | paste -sd' '"
+        return {node: self.on(node, script) for node in ("controller1", "node1")}
+
+    def set_option(self, value: str) -> None:
+        """Set `debug` of Glance in the stack's configuration; an empty value takes it out again."""
+        path = f'{"openstack-lab:options"}.glance["glance-api.conf"].DEFAULT.debug'
+        verb = ["set", "--path", path, value] if value else ["rm", "--path", path]
+        self.inside("pulumi", "config", *verb, "--stack", STACK)
+
+    def secrets(self) -> set[str]:
+        """Every password and private key of the lab, and the master secret."""
+        return set(json.loads(self.inside("python", "-m", "tests.e2e.on_node", STACK)))
+
+
+def kill_engine_of(session: int) -> list[str]:
+    """SIGKILL the engine and all its plugins in a session of processes; returns their names."""
+    killed = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ProcessLookupError, ValueError):
+            name = (process / "comm").read_text().strip()
+            if os.getsid(int(process.name)) == session and name.startswith("pulumi"):
+                os.kill(int(process.name), signal.SIGKILL)
+                killed.append(name)
+    return killed
+
+
+def wait_for_line(process: subprocess.Popen[str], pattern: str, seconds: float) -> None:
+    """Read a process's output until a line matches."""
+    assert process.stdout
+    deadline = time.monotonic() + seconds
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if re.search(pattern, line):
+            return
+        assert time.monotonic() < deadline, f"no {pattern!r} within {seconds:.0f} s:\n{''.join(lines[-40:])}"
+    raise AssertionError(f"the process ended before {pattern!r}:\n{''.join(lines[-40:])}")
