@@ -127,11 +127,15 @@ class ServiceOnNodes(pulumi.ComponentResource):
         digest = fingerprint(files, prepared)
         verb = "reload-or-restart" if self.service.reloads else "restart"
         lines = [f"logs=({remote.words(*packaging.logs)})"]
+        if self.service.check:
+            lines.append(self.service.check(self.site, node))
         if packaging.units:
             lines.append(remote.words("start", self.service.name, digest, verb, *packaging.units))
         if packaging.activate:
             lines.append(packaging.activate)
         lines += [self._answers(listener, node) for listener in self.service.listeners]
+        if self.service.ready:
+            lines.append(self.service.ready(self.site, node))
         return self._run(
             f"{node.name}-start",
             prepared,

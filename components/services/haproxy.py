@@ -1,6 +1,6 @@
 """HAProxy with a listener for everything in the catalogue, keepalived with the virtual address (guide 4.3 to 4.7)."""
 
-from components.services.model import ConfigFile, Listener, Service, Site, Task, When
+from components.services.model import ConfigFile, Listener, Service, Site
 from components.topology import Node, Role
 
 STATS_PORT = 9999
@@ -74,14 +74,8 @@ HAPROXY = Service(
         ConfigFile(path="/etc/haproxy/haproxy.cfg", content=_haproxy_cfg, group="haproxy", mode="0640"),
         ConfigFile(path="/etc/sysctl.d/60-nonlocal-bind.conf", content=_sysctl),
     ),
-    tasks=(
-        Task(
-            name="check",
-            script=lambda _site, _node: (
-                "sysctl -qp /etc/sysctl.d/60-nonlocal-bind.conf\nhaproxy -c -q -f /etc/haproxy/haproxy.cfg\n"
-            ),
-            once=False,
-        ),
+    check=lambda _site, _node: (
+        "sysctl -qp /etc/sysctl.d/60-nonlocal-bind.conf\nhaproxy -c -q -f /etc/haproxy/haproxy.cfg"
     ),
 )
 
@@ -110,20 +104,19 @@ vrrp_instance VI_1 {{
 """
 
 
+def _holds_vip(site: Site, node: Node) -> str:
+    """The first load balancer starts as the master; the others come second."""
+    if node != site.topology.having(Role.LOADBALANCER)[0]:
+        return "true"
+    address = site.topology.vip
+    return f"wait_for 'address {address}' 120 sh -c 'ip -4 -o addr show to {address} | grep -q .'"
+
+
 KEEPALIVED = Service(
     name="keepalived",
     role=Role.LOADBALANCER,
     after=("network", "haproxy"),
     reloads=True,
     files=(ConfigFile(path="/etc/keepalived/keepalived.conf", content=_keepalived_conf, mode="0600"),),
-    tasks=(
-        Task(
-            name="vip",
-            when=When.AFTER_START,
-            script=lambda site, _node: (
-                f'wait_for "address {site.topology.vip}" 120 '
-                f"sh -c 'ip -4 -o addr show to {site.topology.vip} | grep -q .'\n"
-            ),
-        ),
-    ),
+    ready=_holds_vip,
 )

@@ -109,7 +109,9 @@ class Migration:
 class Service:
     """A service of the lab.
 
-    `role` None puts it on every node; `after` names services that must answer before it starts.
+    `role` None puts it on every node; `after` names services that must answer before it starts. `check` runs before
+    every start, so that files that would break the service never reach it; `ready` waits, after every start, for
+    what no listener tells.
     """
 
     name: str
@@ -122,6 +124,8 @@ class Service:
     endpoint: Endpoint | None = None
     has_user: bool = False
     reloads: bool = False
+    check: "Text | None" = None
+    ready: "Text | None" = None
 
     @property
     def databases(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The real engine plans both stacks before anything exists; set-up has run (`make test` sees to it)."""
+"""The real engine and the real providers plan both stacks before anything exists, template and image included."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import yaml
 
 from tests import checkout, stacks
 from tests.program.test_program import GOLDEN
-from tools import hypervisor, paths, stack
+from tools import hypervisor, stack
 
 OWN = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
@@ -22,12 +22,13 @@ def test_the_engine_plans_every_resource_of_all_three_layers(name: str, tmp_path
     checkout.copy_to(directory)
     state.mkdir()
     (directory / ".lab").mkdir()
-    (directory / ".lab" / "host.json").write_text(paths.HOST_FACTS.read_text())
     file = directory / f"Pulumi.{name}.yaml"
     settings = yaml.safe_load(file.read_text())["config"]
     settings.pop("openstack-lab:masterSecret", None)
     file.write_text(yaml.safe_dump({"config": settings}))
     host = hypervisor.known()
+    facts = stacks.facts() | {"libvirt_uri": host.uri, "pool": host.pool, "domain_type": host.domain_type}
+    (directory / ".lab" / "host.json").write_text(json.dumps(facts))
     environment = {key: value for key, value in stack.environment(host).items() if key not in OWN}
     environment |= {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_CONFIG_PASSPHRASE": "test"}
 

@@ -90,7 +90,7 @@ def test_only_starts_have_triggers() -> None:
         ("keystone-database", "mariadb-mysql-master-start"),
         ("keystone-migrate-keystone", "keystone-database"),
         ("keystone-migrate-keystone", "keystone-controller1-files"),
-        ("keystone-migrate-keystone", "keepalived-vip"),
+        ("keystone-migrate-keystone", "keepalived-haproxy1-start"),
         ("keystone-bootstrap", "keystone-migrate-keystone"),
         ("keystone-controller1-start", "keystone-migrate-keystone"),
         ("keystone-controller1-start", "keystone-controller1-keys"),
@@ -148,6 +148,12 @@ def test_a_changed_password_restarts_what_reads_it() -> None:
         "glance-migrate-glance",
         "glance-controller1-start",
     }
+
+
+def test_a_configuration_is_checked_before_every_start() -> None:
+    """A file that HAProxy would refuse never takes the running one down."""
+    script = engine.commands(engine.run("lab"))["haproxy-haproxy1-start"].inputs["create"]
+    assert script.index("haproxy -c -q -f /etc/haproxy/haproxy.cfg") < script.index("start haproxy")
 
 
 @pytest.mark.parametrize("release", RELEASES)
