@@ -68,9 +68,11 @@ def times(events: Iterable[Mapping[str, Any]]) -> Times:
         if not metadata or metadata["op"] == "same" or metadata["urn"] not in begun:
             continue
         urn, start, end = metadata["urn"], begun[metadata["urn"]], event["timestamp"]
-        kind, _, title = urn.rpartition("::")
-        resources.append(Timing(f"  {title}", metadata["op"], end - start))
-        if layer := _layer(kind.rpartition("::")[2]):
+        kinds, title = urn.split("::")[-2:]
+        if kinds.split("$")[-1].startswith(("lab:", "pulumi:")):
+            continue  # a component, the stack or a provider: what takes time are the resources in it
+        resources.append(Timing(f"    {title}", metadata["op"], end - start))
+        if layer := _layer(kinds):
             first, last, count = spans.get(layer, (start, end, 0))
             spans[layer] = (min(first, start), max(last, end), count + 1)
     layers = (Timing(f"  {layer}", f"{count} resources", last - first) for layer, (first, last, count) in spans.items())
@@ -78,7 +80,7 @@ def times(events: Iterable[Mapping[str, Any]]) -> Times:
     return Times(tuple(layers), tuple(timing for timing in slowest if timing.seconds))
 
 
-def _layer(kind: str) -> str | None:
+def _layer(kinds: str) -> str | None:
     """Layer of a resource by its parents' types and its own, such as `lab:kvm:Machine$libvirt:index/volume:Volume`."""
-    component = kind.split("$")[0].split(":")
+    component = kinds.split("$")[0].split(":")
     return _LAYERS.get(component[1]) if component[0] == "lab" else None

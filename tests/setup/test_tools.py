@@ -15,13 +15,26 @@ from tools.hypervisor import kvm
 from tools.hypervisor.kvm import Verdict
 from tools.steps import StepError, Timing
 
+DOMAIN = "urn:pulumi:lab::openstack-lab::lab:kvm:Machine$libvirt:index/domain:Domain::node1-domain"
+MIGRATION = "urn:pulumi:lab::openstack-lab::lab:openstack:Service$command:remote:Command::glance-migrate"
+COMPONENT = "urn:pulumi:lab::openstack-lab::lab:kvm:Machine::node1"
+UNCHANGED = "urn:pulumi:lab::openstack-lab::lab:cloud:Tenant$openstack:identity/user:User::myuser"
+
+
+def event(timestamp: int, kind: str, urn: str, op: str = "create") -> dict[str, object]:
+    """An entry of the engine's event log."""
+    return {"timestamp": timestamp, kind: {"metadata": {"op": op, "urn": urn}}}
+
+
 EVENTS = [
-    {"timestamp": 10, "resourcePreEvent": {"metadata": {"op": "create", "urn": "URN::lab:kvm:Machine$domain::node1"}}},
-    {"timestamp": 12, "resourcePreEvent": {"metadata": {"op": "create", "urn": "URN::lab:openstack:Service::glance"}}},
-    {"timestamp": 13, "resOutputsEvent": {"metadata": {"op": "create", "urn": "URN::lab:kvm:Machine$domain::node1"}}},
-    {"timestamp": 52, "resOutputsEvent": {"metadata": {"op": "create", "urn": "URN::lab:openstack:Service::glance"}}},
-    {"timestamp": 60, "resourcePreEvent": {"metadata": {"op": "same", "urn": "URN::lab:cloud:Cloud::cloud"}}},
-    {"timestamp": 60, "resOutputsEvent": {"metadata": {"op": "same", "urn": "URN::lab:cloud:Cloud::cloud"}}},
+    event(10, "resourcePreEvent", COMPONENT),
+    event(10, "resourcePreEvent", DOMAIN),
+    event(12, "resourcePreEvent", MIGRATION),
+    event(13, "resOutputsEvent", DOMAIN),
+    event(52, "resOpFailedEvent", MIGRATION),
+    event(60, "resourcePreEvent", UNCHANGED, "same"),
+    event(61, "resOutputsEvent", UNCHANGED, "same"),
+    event(90, "resOutputsEvent", COMPONENT),
 ]
 
 
@@ -108,7 +121,7 @@ def test_the_table_of_times_adds_up_without_the_rows_that_explain_others(monkeyp
 def test_an_update_is_told_by_layers_and_slowest_resources() -> None:
     times = engine.times(EVENTS)
     assert times.layers == (Timing("  KVM", "1 resources", 3), Timing("  services", "1 resources", 40))
-    assert times.resources == (Timing("  glance", "create", 40), Timing("  node1", "create", 3))
+    assert times.resources == (Timing("    glance-migrate", "create", 40), Timing("    node1-domain", "create", 3))
 
 
 def test_a_verdict_on_kvm_is_kept_until_the_machine_starts_anew(
