@@ -4,8 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tools import paths, stack, steps
@@ -40,20 +44,37 @@ def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = (
 
 def up(name: str, hypervisor: Hypervisor) -> int:
     """`pulumi up` without a question; its times go into the table of steps."""
-    log = paths.LOGS / f"{name}-events.json"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     # The engine logs events only where this switch shows its debugging options.
     os.environ["PULUMI_DEBUG_COMMANDS"] = "1"
-    with steps.step("pulumi", f"bring the stack {name} up") as step:
-        status = run("up", name, hypervisor, ["--yes", "--skip-preview", "--event-log", str(log)])
+    with steps.step("pulumi", f"bring the stack {name} up") as step, _events() as (pipe, found):
+        status = run("up", name, hypervisor, ["--yes", "--skip-preview", "--event-log", str(pipe)])
         if status:
             step.skip(f"exit status {status}")
-    if log.exists():
-        found = times(json.loads(line) for line in log.read_text().splitlines())
-        steps.timings.extend(found.layers)
-        steps.timings.extend(found.resources)
+    for each in found:
+        steps.timings.extend([*each.layers, *each.resources])
     return status
+
+
+@contextmanager
+def _events() -> Iterator[tuple[Path, list[Times]]]:
+    """A place for the engine's event log, and what it tells of times, once all is over.
+
+    A pipe, never a file: providers write debugging messages to it that hold private keys.
+    """
+    found: list[Times] = []
+    with tempfile.TemporaryDirectory() as directory:
+        pipe = Path(directory, "events")
+        os.mkfifo(pipe, 0o600)
+        # Held open, so that neither side waits for the other to open it.
+        writer = os.open(pipe, os.O_RDWR)
+        with pipe.open() as lines:
+            reader = threading.Thread(target=lambda: found.append(times(json.loads(line) for line in lines)))
+            reader.start()
+            try:
+                yield pipe, found
+            finally:
+                os.close(writer)
+                reader.join()
 
 
 def times(events: Iterable[Mapping[str, Any]]) -> Times:

@@ -182,3 +182,13 @@ def test_ci_sums_both_runs_in_its_last_line(tmp_path: Path, script: str, line: s
     done = subprocess.run([sys.executable, tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == line
     assert done.returncode == status
+
+
+def test_the_event_log_is_a_pipe_and_an_engine_that_never_opens_it_holds_nothing_up() -> None:
+    with engine._events() as (pipe, found):
+        assert pipe.is_fifo()
+        pipe.write_text("".join(json.dumps(each) + "\n" for each in EVENTS))
+    assert [times.layers[0].seconds for times in found] == [3]
+    with engine._events() as (_, found):
+        pass
+    assert found == [engine.Times((), ())]
