@@ -54,7 +54,9 @@ def set_up(name: str) -> Hypervisor:
             "libvirt_uri": host.uri,
             "pool": host.pool,
             "domain_type": host.domain_type,
-            "template": str(cloud_image.obtain(source, values["templateSha256"]) if source else template.ensure()),
+            "template": str(
+                cloud_image.obtain(source, values["templateSha256"]) if source else template.ensure(values["release"])
+            ),
             "template_source": source,
             "image": str(image.ensure()),
         }
