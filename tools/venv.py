@@ -21,7 +21,8 @@ _STAMP = "requirements.json"
 
 def ensure(*, development: bool = False) -> None:
     """Have everything in the requirements installed; with `development` what tests need, too."""
-    want = DEVELOPMENT if development else RUNTIME
+    # Who has run the tests once will run them again.
+    want = DEVELOPMENT if development or DEVELOPMENT in installed(paths.VENV) else RUNTIME
     with steps.step("venv", f"Python packages of {want}") as step:
         if installed(paths.VENV).get(want) == _digest(want):
             step.skip("all there")

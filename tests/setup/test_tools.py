@@ -94,6 +94,7 @@ def test_a_virtual_environment_is_made_once_and_shared_by_checkouts(
     ]
     outcomes = [re.search(r"venv: (.+) \(", text.splitlines()[-1]) for text in said]
     assert [outcome and outcome[1] for outcome in outcomes] == ["done", "all there", "cached"]
+    assert "requirements-dev.txt" in said[1]
     assert (checkout.path / ".venv").resolve() == (second_checkout.path / ".venv").resolve()
 
 
