@@ -14,8 +14,8 @@ up: ## Set up, check, make the cloud, verify it
 preview: ## Show what `make up` would do
 refresh: ## Bring Pulumi's state in line with what exists
 destroy: ## Delete everything that `make up` made (YES=1: without asking)
-verify: ## Ask the cloud's own APIs whether it works
-status: ## Show nodes, services and endpoints
+verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON)
+status: ## Show nodes, services and endpoints (JSON=1: as JSON)
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes
@@ -35,4 +35,4 @@ test e2e:
 
 verify status clean:
 	@test -x .venv/bin/python || { echo "error: nothing is set up here" >&2; echo "remedy: make setup" >&2; exit 1; }
-	@$(TOOLS) $@
+	@$(TOOLS) $@ $(if $(JSON),--json)

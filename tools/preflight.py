@@ -24,6 +24,9 @@ WRITTEN = 4
 COMMANDS = {"mkisofs": "genisoimage", "xsltproc": "xsltproc", "qemu-img": "qemu-utils"}
 """Commands that the libvirt provider runs, and the packages they come in."""
 
+TUN = Path("/dev/net/tun")
+"""What a machine's interface is made with."""
+
 BRIDGES = {"vmbr0": "providerNetwork", "vmbr1": "internalNetwork"}
 """The lab's bridges and the configuration keys of their networks."""
 
@@ -48,6 +51,8 @@ class Surroundings:
     disk: int
     commands: frozenset[str] = frozenset()
     """Commands that can be found."""
+    tun: bool = True
+    """Whether the machines can be given interfaces."""
     interfaces: Mapping[str, tuple[IPv4Interface, ...]] = field(default_factory=dict)
     """Interfaces where the lab runs, with their addresses."""
     domains: Mapping[str, bool] = field(default_factory=dict)
@@ -77,7 +82,7 @@ def examine(name: str, values: Mapping[str, Any], around: Surroundings) -> list[
     A configuration that makes no sense is `components.config`'s to report; here it is passed over.
     """
     return [
-        *_commands(around),
+        *_means(around),
         *_names(name, values, around),
         *_sizes(name, values, around),
         *_addresses(name, values, around),
@@ -113,6 +118,7 @@ def look(hypervisor: Hypervisor) -> Surroundings:
         memory=_available_memory(),
         disk=shutil.disk_usage(target).free // 1024**3,
         commands=frozenset(command for command in COMMANDS if shutil.which(command)),
+        tun=TUN.exists(),
         interfaces=_interfaces(hypervisor),
         domains={name: name in running for name in names(uri, "list", "--all")},
         networks={name: _bridge(uri, name) for name in names(uri, "net-list", "--all")},
@@ -141,10 +147,12 @@ def _nodes(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _commands(around: Surroundings) -> Iterator[Finding]:
+def _means(around: Surroundings) -> Iterator[Finding]:
     for command, package in COMMANDS.items():
         if command not in around.commands:
             yield Finding(command, "not on PATH, and the libvirt provider runs it", f"apt-get install {package}")
+    if not around.tun:
+        yield Finding(str(TUN), "missing", "modprobe tun; in a container: have it given this device")
 
 
 def _names(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> Iterator[Finding]:

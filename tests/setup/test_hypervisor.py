@@ -1,6 +1,8 @@
 """The private hypervisor: real daemons in real namespaces, beside whatever runs on this machine already."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +107,23 @@ def test_a_guest_survives_the_death_of_the_daemons(checkout: Checkout) -> None:
     assert guest_pid(checkout) == guest
 
 
+def test_after_a_restart_of_the_machine_what_is_to_start_by_itself_does(checkout: Checkout) -> None:
+    start_guest(checkout)
+    checkout.inside("virsh destroy guest && virsh net-destroy vmbr0")
+    checkout.inside("virsh net-define network.xml && virsh net-autostart vmbr0 && virsh net-start vmbr0")
+    checkout.inside("virsh define domain.xml && virsh autostart guest && virsh start guest")
+    # A restart ends all processes, and leaves no namespace and nothing of /run.
+    for process in (guest_pid(checkout), pid(checkout, "libvirtd"), pid(checkout, "virtlogd")):
+        os.kill(process, signal.SIGKILL)
+    subprocess.run(["ip", "netns", "delete", checkout.ask("paths.NAME")], check=True)
+    shutil.rmtree(checkout.ask("paths.RUN"))
+    deadline = time.monotonic() + 60
+    while checkout.inside("virsh list --name").split() != ["guest"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert "172.16.0.1/16" in checkout.inside("ip -brief address show vmbr0")
+
+
 def test_the_daemons_have_a_session_of_their_own_and_so_outlive_the_terminal(checkout: Checkout) -> None:
     checkout.inside("true")
     for daemon in ("libvirtd", "virtlogd"):
@@ -139,7 +158,9 @@ def test_the_machines_own_libvirt_is_used_where_it_answers(checkout: Checkout, t
         trap 'kill $(cat {place}/pid)' EXIT
         cd {checkout.path}
         {sys.executable} -m tools.hypervisor virsh pool-dumpxml {name}
-        {sys.executable} -m tools.hypervisor sh -c 'echo $LIBVIRT_DEFAULT_URI'
+        {sys.executable} -c 'from tools.hypervisor import namespace; namespace.write_hosts("172.16.0.248 vip.lab")'
+        {sys.executable} -m tools.hypervisor sh -c 'echo $LIBVIRT_DEFAULT_URI; getent hosts vip.lab'
+        ! getent hosts vip.lab
         virsh --connect qemu:///system vol-create-as {name} disk 1M
         {sys.executable} -c 'from tools import hypervisor; hypervisor.clean()'
         virsh --connect qemu:///system pool-list --all --name
@@ -150,6 +171,7 @@ def test_the_machines_own_libvirt_is_used_where_it_answers(checkout: Checkout, t
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"<path>/var/lib/libvirt/images/{name}</path>" in done.stdout
     assert "qemu:///system" in done.stdout.splitlines()
+    assert re.search(r"172\.16\.0\.248 +vip\.lab", done.stdout)
     assert done.stdout.split()[-1] == "created"
     assert not list((place / "lib" / "images").iterdir())
     assert checkout.ask("namespace.exists()", "tools.hypervisor") == "False"

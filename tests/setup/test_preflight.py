@@ -32,12 +32,14 @@ def test_everything_is_found_at_once_with_value_and_remedy() -> None:
         memory=4000,
         disk=10,
         commands=frozenset({"qemu-img", "mkisofs"}),
+        tun=False,
         interfaces={"eth0": (IPv4Interface("10.0.0.7/24"),), "vmbr0": ()},
         domains={"openstack-node1": False},
         networks={"lan": "vmbr1"},
     )
     assert [finding.key for finding in findings] == [
         "xsltproc",
+        "/dev/net/tun",
         "nodes.node1",
         "vmbr0",
         "vmbr1",
