@@ -73,7 +73,7 @@ def known() -> Hypervisor:
 
 def clean() -> None:
     """Take away what `ensure` made: a private hypervisor with all its guests; of the machine's own only the pool."""
-    if private.STATE.exists() or namespace.exists():
+    if private.STATE.exists() or paths.RUN.exists() or namespace.exists():
         private.stop()
     elif _system_answers() and paths.NAME in names(SYSTEM_URI, "pool-list", "--all"):
         delete_pool(SYSTEM_URI, paths.NAME)
