@@ -106,22 +106,34 @@ query_as() { # USER PASSWORD HOST DATABASE QUERY
 migrate() { # DATABASE USER PASSWORD HOST COMMAND...
   # The template carries each schema as its packages make it, which takes seconds to load and a minute to migrate to.
   # A load that was broken off is known by its marker and begins anew; whatever else is there, only COMMAND touches.
-  local database=$1 user=$2 password=$3 host=$4 schema=/usr/share/openstack-lab/schema/$1 tables
+  local database=$1 user=$2 password=$3 host=$4 schema=/usr/share/openstack-lab/schema/$1 head="" tables
   shift 4
   wait_for "database $database through $host" 120 query_as "$user" "$password" "$host" "$database" "SELECT 1"
-  tables=$(query_as "$user" "$password" "$host" "$database" "SHOW TABLES")
-  if [ -e "$schema.sql.gz" ] && { [ -z "$tables" ] || grep -qx _loading <<<"$tables"; }; then
-    {
-      echo "DROP DATABASE $database; CREATE DATABASE $database; USE $database; CREATE TABLE _loading (since DATETIME);"
-      zcat "$schema.sql.gz"
-      echo "DROP TABLE _loading;"
-    } | MYSQL_PWD=$password mysql -u "$user" -h "$host" "$database"
-  fi
-  if [ -e "$schema.version" ] && query_as "$user" "$password" "$host" "$database" \
-    "SELECT version_num FROM alembic_version ORDER BY version_num" 2>/dev/null | cmp -s - "$schema.version"; then
-    return
+  if head=$(baked_head "$schema.version"); then
+    tables=$(query_as "$user" "$password" "$host" "$database" "SHOW TABLES")
+    if [ -z "$tables" ] || grep -qx _loading <<<"$tables"; then
+      {
+        echo "DROP DATABASE $database; CREATE DATABASE $database; USE $database; CREATE TABLE _loading (since DATETIME);"
+        zcat "$schema.sql.gz"
+        echo "DROP TABLE _loading;"
+      } | MYSQL_PWD=$password mysql -u "$user" -h "$host" "$database"
+      echo "loaded $database"
+    fi
+    if [ "$head" = "$(query_as "$user" "$password" "$host" "$database" \
+      "SELECT GROUP_CONCAT(version_num ORDER BY version_num SEPARATOR ' ') FROM alembic_version" 2>/dev/null)" ]; then
+      return
+    fi
   fi
   run_as "$user" "$@"
+  echo "migrated $database"
+}
+
+baked_head() { # VERSION-FILE: the schema's revision, if it was baked from the very package that is installed here
+  local package
+  [ -e "$1" ] || return 1
+  package=$(sed -n 's/^package=//p' "$1")
+  [ "$(dpkg-query -W -f '${Version}' "${package%%=*}" 2>/dev/null)" = "${package#*=}" ] || return 1
+  sed -n 's/^head=//p' "$1"
 }
 
 install_debian() { # PACKAGE...

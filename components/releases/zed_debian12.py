@@ -11,9 +11,8 @@ from components.topology import Node, mac
 _BRIDGE = "br0"
 
 
-def _uwsgi(port: int, ini: str, threads: int) -> ConfigFile:
+def _uwsgi(name: str, port: int, ini: str, threads: int) -> ConfigFile:
     """/etc/default/<name> of an API that Debian runs under uWSGI on the node's own address."""
-    name = ini.split("/")[2]
 
     def content(site: Site, node: Node) -> str:
         return (
@@ -133,7 +132,7 @@ ZED_DEBIAN12 = Release(
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
             units=("keystone.service",),
-            files=(_uwsgi(5000, "/etc/keystone/keystone-uwsgi.ini", threads=2),),
+            files=(_uwsgi("keystone", 5000, "/etc/keystone/keystone-uwsgi.ini", threads=2),),
             logs=("/var/log/keystone/keystone.log",),
         ),
         "glance": Packaging(

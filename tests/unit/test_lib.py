@@ -85,3 +85,16 @@ def test_what_a_command_says_is_shown_only_if_it_fails() -> None:
     assert failed.returncode == 1
     assert "while waiting for sh -c echo reason; exit 3" in failed.stderr
     assert "\nreason\n" in failed.stderr
+
+
+def test_a_baked_schema_counts_only_for_the_package_it_was_baked_from(tmp_path: Path) -> None:
+    """An upgraded package migrates; the same one does not have to."""
+    installed = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Version}", "bash"], capture_output=True, text=True, check=True
+    ).stdout
+    same, other = tmp_path / "same.version", tmp_path / "other.version"
+    same.write_text(f"head=a b\npackage=bash={installed}\n")
+    other.write_text("head=a b\npackage=bash=0.1\n")
+    assert run(f"baked_head {same}").stdout == "a b\n"
+    assert run(f"if baked_head {other}; then echo baked; fi").stdout == ""
+    assert run(f"if baked_head {tmp_path / 'none'}; then echo baked; fi").stdout == ""
