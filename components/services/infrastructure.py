@@ -78,9 +78,11 @@ def _rabbitmq_conf(_site: Site, node: Node) -> str:
 
 
 def _rabbitmq_env(_site: Site, _node: Node) -> str:
+    """One Erlang scheduler that sleeps when idle; nodes of a cluster there are none, so their port is loopback's."""
+    schedulers = "+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
     return (
         "NODENAME=rabbit@localhost\n"
-        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"\n'
+        f'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="{schedulers} -kernel inet_dist_use_interface {{127,0,0,1}}"\n'
         "export ERL_EPMD_ADDRESS=127.0.0.1\n"
     )
 
