@@ -10,3 +10,5 @@ try:
 except steps.StepError as error:
     steps.report(error)
     sys.exit(1)
+except KeyboardInterrupt:
+    sys.exit(130)

@@ -23,6 +23,8 @@ def main() -> int:
     except steps.StepError as error:
         steps.report(error)
         return 1
+    except KeyboardInterrupt:
+        return 130
     steps.hand_over(paths.TIMINGS)
     return 0
 

@@ -5,7 +5,8 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from components import config
 from tools import (
@@ -44,12 +45,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def set_up(name: str) -> Hypervisor:
-    """Bring what `pulumi` needs for a stack, as far as it is missing, but for what `bootstrap.py` brings."""
-    with steps.lock(paths.STATE / "setup.lock"):
+    """Bring what the program needs to run for a stack, as far as it is missing, but for what `bootstrap.py` brings."""
+    with _set_up_engine(name) as host:
         values = stack.configuration(name)
         source = values["template"]
-        toolchain.ensure()
-        host = hypervisor.ensure()
         facts = {
             "libvirt_uri": host.uri,
             "pool": host.pool,
@@ -63,7 +62,6 @@ def set_up(name: str) -> Hypervisor:
         text = json.dumps(facts, indent=2) + "\n"
         if not paths.HOST_FACTS.exists() or paths.HOST_FACTS.read_text() != text:
             paths.HOST_FACTS.write_text(text)
-        stack.ensure(name)
         try:
             topology = config.load(stack.configuration(name), facts).site.topology
             namespace.write_hosts(topology.hosts_file())
@@ -73,6 +71,17 @@ def set_up(name: str) -> Hypervisor:
     return host
 
 
+@contextmanager
+def _set_up_engine(name: str, *, to_destroy: bool = False) -> Iterator[Hypervisor]:
+    """Bring what the engine needs to work on a stack's state; hold the lock of set-up meanwhile."""
+    with steps.lock(paths.STATE / "setup.lock"):
+        stack.configuration(name)  # a stack that there is not is said at once
+        toolchain.ensure()
+        host = hypervisor.ensure()
+        stack.ensure(name, to_destroy=to_destroy)
+        yield host
+
+
 def _setup(arguments: argparse.Namespace) -> int:
     set_up(arguments.stack)
     return 0
@@ -80,6 +89,7 @@ def _setup(arguments: argparse.Namespace) -> int:
 
 def _up(arguments: argparse.Namespace) -> int:
     name = arguments.stack
+    preflight.check_configuration(name)
     host = set_up(name)
     stack.unlock(name)
     leftovers.remove(host)
@@ -95,12 +105,13 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
+    preflight.check_configuration(arguments.stack)
     return engine.run("preview", arguments.stack, set_up(arguments.stack), arguments.options)
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
-    host = set_up(arguments.stack)
-    stack.unlock(arguments.stack)
+    with _set_up_engine(arguments.stack) as host:
+        stack.unlock(arguments.stack)
     return engine.run("refresh", arguments.stack, host, ["--yes", *arguments.options])
 
 
@@ -112,8 +123,8 @@ def _destroy(arguments: argparse.Namespace) -> int:
             raise StepError(f"destroying stack {name} wants a confirmation, and there is no terminal", "YES=1")
         if input(f"This deletes every machine of stack {name}. Type its name to go on: ") != name:
             raise StepError("that is not its name: nothing was destroyed")
-    host = set_up(name)
-    stack.unlock(name)
+    with _set_up_engine(name, to_destroy=True) as host:
+        stack.unlock(name)
     status = engine.run("destroy", name, host, ["--yes", "--skip-preview", *options])
     if status == 0:
         leftovers.remove(host)

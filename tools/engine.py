@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,23 +32,45 @@ class Times:
     resources: tuple[Timing, ...]
 
 
-def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = ()) -> int:
+def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = (), **environment: str) -> int:
     """`pulumi VERB -s NAME` with this process's terminal; the exit status is Pulumi's."""
     words = ["pulumi", verb, "--stack", name, *options]
     if not sys.stdin.isatty():
         words.append("--non-interactive")
     sys.stdout.flush()
-    return subprocess.run(
-        hypervisor.command(words), cwd=paths.CHECKOUT, env=stack.environment(hypervisor), check=False
-    ).returncode
+    return _wait(
+        subprocess.Popen(
+            hypervisor.command(words), cwd=paths.CHECKOUT, env={**stack.environment(hypervisor), **environment}
+        )
+    )
+
+
+def _wait(engine: subprocess.Popen[bytes]) -> int:
+    """Exit status of the engine, which is given the time to end in good order when it is told to.
+
+    Ctrl-C reaches it without help, since the terminal tells all processes; a signal to this one is passed on.
+    """
+
+    def terminate(*_: object) -> None:
+        engine.terminate()
+
+    former = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
+    }
+    try:
+        return engine.wait()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def up(name: str, hypervisor: Hypervisor) -> int:
     """`pulumi up` without a question; its times go into the table of steps."""
-    # The engine logs events only where this switch shows its debugging options.
-    os.environ["PULUMI_DEBUG_COMMANDS"] = "1"
     with steps.step("pulumi", f"bring the stack {name} up") as step, _events() as (pipe, found):
-        status = run("up", name, hypervisor, ["--yes", "--skip-preview", "--event-log", str(pipe)])
+        options = ["--yes", "--skip-preview", "--event-log", str(pipe)]
+        # The engine logs events only where this switch shows its debugging options.
+        status = run("up", name, hypervisor, options, PULUMI_DEBUG_COMMANDS="1")
         if status:
             step.skip(f"exit status {status}")
     for each in found:

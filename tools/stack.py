@@ -28,12 +28,18 @@ PASSPHRASE = paths.STATE / "passphrase"
 PROOFS = paths.STATE / "stacks"
 """One file a stack: proof that its secrets have opened with the passphrase in use."""
 
+STAND_IN = "*" * 43
+"""In place of a master secret that is there but encrypted."""
+
 _BACKEND_URL = f"file://{BACKEND}"
 _SECONDS = 120
 
 
-def ensure(stack: str) -> None:
-    """Make the stack, its passphrase and its master secret, as far as they are missing."""
+def ensure(stack: str, *, to_destroy: bool = False) -> None:
+    """Make the stack, its passphrase and its master secret, as far as they are missing.
+
+    Destroying takes no master secret, so that one who has lost it can start anew.
+    """
     with steps.step("stack", f"state and secrets of {stack}") as step:
         settings = _settings(stack)
         _ensure_passphrase(stack, settings)
@@ -43,6 +49,9 @@ def ensure(stack: str) -> None:
         if own_backend():
             BACKEND.mkdir(parents=True, exist_ok=True)
         if MASTER_SECRET not in settings.get("config", {}) and own_backend() and resources(stack):
+            if to_destroy:
+                step.skip("without master secret")
+                return
             raise StepError(
                 f"Pulumi.{stack}.yaml has lost its {MASTER_SECRET}, which the passwords of what exists follow from",
                 f"bring its lines {MASTER_SECRET} and encryptionsalt back, or `make destroy STACK={stack}` first",
@@ -83,7 +92,7 @@ def configuration(stack: str) -> dict[str, Any]:
         if not (isinstance(value, dict) and value.keys() == {"secure"}):
             values[name] = value
         elif key == MASTER_SECRET:
-            values[name] = "*" * 43
+            values[name] = STAND_IN
     return values
 
 

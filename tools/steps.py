@@ -27,7 +27,7 @@ class Timing(NamedTuple):
 
 
 timings: list[Timing] = []
-"""The steps that this process has finished, in order."""
+"""The finished steps in order, those of an earlier process of the same run included; indented rows explain others."""
 
 
 class StepError(Exception):
@@ -50,19 +50,30 @@ class Step:
         self.outcome = why
 
 
+_depth = 0
+
+
 @contextmanager
 def step(name: str, what: str) -> Iterator[Step]:
-    """Print `name: what` when the step starts and its outcome with the elapsed seconds when it ends."""
+    """Print `name: what` when the step starts and its outcome with the elapsed seconds when it ends.
+
+    The time of a step within another one stands below it in the table of times, and counts once.
+    """
+    global _depth
     print(f"==> {name}: {what}", flush=True)
     begun = time.monotonic()
     handle = Step(name)
+    place, row = len(timings), "  " * _depth + name
+    _depth += 1
     try:
         yield handle
     except BaseException:
         print(f"    {name}: failed after {time.monotonic() - begun:.1f} s", flush=True)
         raise
-    timing = Timing(name, handle.outcome, round(time.monotonic() - begun, 2))
-    timings.append(timing)
+    finally:
+        _depth -= 1
+    timing = Timing(row, handle.outcome, round(time.monotonic() - begun, 2))
+    timings.insert(place, timing)
     print(f"    {name}: {timing.outcome} ({timing.seconds:.1f} s)", flush=True)
 
 
@@ -122,7 +133,6 @@ def table() -> str:
     """The finished steps with their times, and the sum."""
     width = max(len(timing.name) for timing in timings)
     rows = [f"{timing.name:{width}}  {timing.seconds:7.1f} s  {timing.outcome}" for timing in timings]
-    # Indented rows tell where the time of the row above went.
     total = sum(timing.seconds for timing in timings if not timing.name.startswith(" "))
     return "\n".join([*rows, f"{'total':{width}}  {total:7.1f} s"])
 

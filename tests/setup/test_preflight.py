@@ -3,10 +3,13 @@
 from ipaddress import IPv4Interface
 from typing import Any
 
+import pytest
+
 from components.topology import Node
 from tests import stacks
-from tools import preflight
+from tools import preflight, stack
 from tools.preflight import Finding, Surroundings, examine
+from tools.steps import StepError
 
 ROOM = Surroundings(memory=24_000, disk=100, commands=frozenset(preflight.COMMANDS))
 """A machine on which nothing is in the way."""
@@ -23,8 +26,8 @@ def found(**changes: Any) -> list[Finding]:
 
 
 def test_nothing_is_found_where_nothing_is_in_the_way() -> None:
-    for stack in stacks.STACKS:
-        assert examine(stack, stacks.values(stack), ROOM) == []
+    for name in stacks.STACKS:
+        assert examine(name, stacks.values(name), ROOM) == []
 
 
 def test_everything_is_found_at_once_with_value_and_remedy() -> None:
@@ -106,3 +109,16 @@ def test_the_name_of_a_machine_is_that_of_the_program() -> None:
     node = stacks.load("lab").site.topology.nodes[0]
     assert isinstance(node, Node)
     assert preflight.machine(node.name) == node.machine
+
+
+def test_a_slip_in_the_configuration_is_told_without_any_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = stacks.values("lab") | {"vip": "172.16.0.101", "release": "nonsense"}
+    del values["masterSecret"]
+    monkeypatch.setattr(stack, "configuration", lambda _: values)
+    with pytest.raises(StepError) as raised:
+        preflight.check_configuration("lab")
+    assert "2 findings before anything is made" in str(raised.value)
+    for part in ("openstack-lab:vip: '172.16.0.101'", "openstack-lab:release: 'nonsense'"):
+        assert part in str(raised.value)
+    values |= {"vip": "172.16.0.248", "release": "zed-debian12"}
+    preflight.check_configuration("lab")

@@ -123,6 +123,8 @@ def test_a_lost_master_secret_is_not_replaced_while_resources_follow_from_it(che
     state.write_text(state.read_text().replace('"metadata":', '"resources": [{"type": "any"}], "metadata":', 1))
     (checkout.path / SETTINGS).write_text(committed)
     assert f"{SETTINGS} has lost its openstack-lab:masterSecret" in ensure(checkout)
+    done = checkout.python("from tools import stack; stack.ensure('lab', to_destroy=True)")
+    assert "stack: without master secret" in done.stdout
 
 
 def test_an_unknown_stack_is_named_with_the_ones_there_are(checkout: Checkout) -> None:

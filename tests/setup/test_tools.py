@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -117,6 +118,30 @@ def test_the_table_of_times_adds_up_without_the_rows_that_explain_others(monkeyp
         "  KVM       3.0 s  7 resources",
         "total      20.5 s",
     ]
+
+
+def test_a_step_within_a_step_is_told_below_it_and_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "timings", [])
+    with steps.step("template", "all of it"), steps.step("disk", "its last part"):
+        pass
+    assert [timing.name for timing in steps.timings] == ["template", "  disk"]
+
+
+def test_a_signal_ends_the_engine_in_good_order() -> None:
+    engine_that_tidies = "trap 'sleep 1; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+    code = (
+        f"import subprocess\nfrom tools import engine\n"
+        f"print(engine._wait(subprocess.Popen(['sh', '-c', {engine_that_tidies!r}])))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=paths.CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    # As Ctrl-C would be for this process alone: the engine decides when it ends.
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.terminate()
+    assert process.communicate(timeout=20)[0] == "7\n"
 
 
 def test_an_update_is_told_by_layers_and_slowest_resources() -> None:

@@ -1,8 +1,4 @@
-"""The hypervisor the lab runs on: the machine's own libvirt where it answers, else a private one.
-
-hypervisor = ensure()
-subprocess.run(hypervisor.command(["virsh", "list"]))
-"""
+"""The hypervisor the lab runs on: the machine's own libvirt where it answers, else a private one."""
 
 import json
 import os

@@ -41,16 +41,15 @@ def write_hosts(lines: str) -> None:
 
 
 def create() -> None:
-    """Make the network namespace with its loopback up and IPv4 forwarding on, unless it is there."""
-    if exists():
-        return
+    """Make the network namespace with its loopback up and IPv4 forwarding on, as far as it is not there."""
     _ETC.mkdir(parents=True, exist_ok=True)
     if not (_ETC / "hosts").is_symlink():
         (_ETC / "hosts").symlink_to(HOSTS)
     if not HOSTS.exists():
         write_hosts("")
-    NETWORK.unlink(missing_ok=True)
-    _run("ip", "netns", "add", paths.NAME)
+    if not exists():
+        NETWORK.unlink(missing_ok=True)
+        _run("ip", "netns", "add", paths.NAME)
     # Not by `ip -n`, which fails in a chroot.
     _run("nsenter", f"--net={NETWORK}", "sh", "-c", "ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward")
 

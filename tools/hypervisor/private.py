@@ -41,7 +41,7 @@ unix_sock_rw_perms = "0700"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 """,
-    # No systemd, so no cgroups to place guests in; the daemon's mount namespace is confinement enough.
+    # Without what libvirt expects of a whole system: cgroups to place guests in, udev, a security module.
     "qemu.conf": """\
 user = "root"
 group = "root"
