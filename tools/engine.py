@@ -46,7 +46,7 @@ def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = (
 
 
 def _wait(engine: subprocess.Popen[bytes]) -> int:
-    """Exit status of the engine, which is given the time to end in good order when it is told to.
+    """Exit status of the engine as a shell has it. It is given the time to end in good order when it is told to.
 
     Ctrl-C reaches it without help, since the terminal tells all processes; a signal to this one is passed on.
     """
@@ -59,7 +59,8 @@ def _wait(engine: subprocess.Popen[bytes]) -> int:
         signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
     }
     try:
-        return engine.wait()
+        status = engine.wait()
+        return status if status >= 0 else 128 - status
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

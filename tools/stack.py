@@ -119,7 +119,8 @@ def unlock(stack: str) -> None:
                 f"since {lock['timestamp']}",
                 f"let it end; if there is none: rm {file}",
             )
-        file.unlink()
+        for each in file.parent.glob(f"{file.name}*"):
+            each.unlink()
 
 
 def names() -> list[str]:
