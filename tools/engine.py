@@ -38,32 +38,31 @@ def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = (
     if not sys.stdin.isatty():
         words.append("--non-interactive")
     sys.stdout.flush()
-    return _wait(
-        subprocess.Popen(
-            hypervisor.command(words), cwd=paths.CHECKOUT, env={**stack.environment(hypervisor), **environment}
-        )
-    )
+    return wait(hypervisor.command(words), {**stack.environment(hypervisor), **environment})
 
 
-def _wait(engine: subprocess.Popen[bytes]) -> int:
-    """Exit status of the engine as a shell has it. It is given the time to end in good order when it is told to.
+def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run an engine; its exit status as a shell has it. It is given the time to end in good order when it is told to.
 
-    Ctrl-C reaches it without help, since the terminal tells all processes; a signal to this one is passed on.
+    Ctrl-C reaches it without help, since the terminal tells all processes; SIGTERM to this one is passed on.
     """
+    engines: list[subprocess.Popen[bytes]] = []
 
     def terminate(*_: object) -> None:
-        engine.terminate()
+        for engine in engines:
+            engine.terminate()
 
     former = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
     }
     try:
-        status = engine.wait()
-        return status if status >= 0 else 128 - status
+        engines.append(subprocess.Popen(command, cwd=paths.CHECKOUT, env=environment))
+        status = engines[0].wait()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
 
 
 def up(name: str, hypervisor: Hypervisor) -> int:

@@ -129,10 +129,7 @@ def test_a_step_within_a_step_is_told_below_it_and_counts_once(monkeypatch: pyte
 
 def test_a_signal_ends_the_engine_in_good_order() -> None:
     engine_that_tidies = "trap 'sleep 1; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
-    code = (
-        f"import subprocess\nfrom tools import engine\n"
-        f"print(engine._wait(subprocess.Popen(['sh', '-c', {engine_that_tidies!r}])))"
-    )
+    code = f"import os; from tools import engine; print(engine.wait(['sh', '-c', {engine_that_tidies!r}], os.environ))"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=paths.CHECKOUT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
