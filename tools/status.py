@@ -18,7 +18,7 @@ from tools.hypervisor.virsh import virsh
 from tools.verify import web
 from tools.verify.report import console
 
-SECONDS = 3.0
+SECONDS = 2.5
 """Limit of a connection."""
 
 SSH_PORT = 22

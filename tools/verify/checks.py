@@ -170,7 +170,9 @@ def _catalog(config: Config, answers: Answers) -> Iterator[Finding]:
 def _image(config: Config, answers: Answers) -> Iterator[Finding]:
     site, found = config.site, answers.image
     file, digest = config.hypervisor.image, answers.image_sha256
-    if isinstance(found, UnansweredError):
+    if any(found is login for login in answers.logins.values()):
+        ok, detail = False, "no token, so no image"
+    elif isinstance(found, UnansweredError):
         ok, detail = False, str(found)
     elif found.status != "active":
         ok, detail = False, f"{found.status}, not active"

@@ -1,31 +1,33 @@
 """One script on one machine. Keys stay in memory; the host key is known beforehand and checked."""
 
 import asyncio
+import socket
 
 import asyncssh
 
 from components.secrets import KeyPair
+from tools.verify import web
 from tools.verify.model import UnansweredError
 
 
 def run(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: float, port: int = 22) -> str:
     """Standard output of a shell script run as root; UnansweredError if there is none within `seconds`."""
     try:
-        return asyncio.run(_run(address, port, script, login, host, seconds))
+        with socket.create_connection((address, port), timeout=min(web.CONNECT_SECONDS, seconds)) as link:
+            return asyncio.run(_run(link, address, script, login, host, seconds))
     except TimeoutError:
-        raise UnansweredError(f"SSH to {address}: no answer within {seconds:.0f} s") from None
+        raise UnansweredError(f"SSH to {address}: timed out") from None
     except asyncssh.HostKeyNotVerifiable:
         raise UnansweredError(f"SSH to {address}: its host key is not the one that the lab gave it") from None
     except (OSError, asyncssh.Error) as error:
         raise UnansweredError(f"SSH to {address}: {error}") from error
 
 
-async def _run(address: str, port: int, script: str, login: KeyPair, host: KeyPair, seconds: float) -> str:
+async def _run(link: socket.socket, address: str, script: str, login: KeyPair, host: KeyPair, seconds: float) -> str:
     async with (
         asyncio.timeout(seconds),
         asyncssh.connect(
-            address,
-            port,
+            sock=link,
             config=None,
             username="root",
             client_keys=[asyncssh.import_private_key(login.private)],
