@@ -37,11 +37,22 @@ class Machine(pulumi.ComponentResource):
     """A node of the topology as a running virtual machine, reached through `host`."""
 
     host: remote.Host
+    uploaded: pulumi.Resource
 
     def __init__(
-        self, node: Node, config: Config, networks: Networks, template: Template, opts: pulumi.ResourceOptions
+        self,
+        node: Node,
+        config: Config,
+        networks: Networks,
+        template: Template,
+        after: pulumi.Resource,
+        opts: pulumi.ResourceOptions,
     ) -> None:
-        """Clone, describe and start the machine."""
+        """Clone, describe and start the machine.
+
+        Its upload waits for the one before it, `after`: libvirt takes five requests of a client at a time, and
+        uploads side by side can fill these for good.
+        """
         super().__init__("lab:kvm:Machine", node.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         disk = libvirt.Volume(
@@ -66,8 +77,9 @@ class Machine(pulumi.ComponentResource):
             user_data=pulumi.Output.secret(documents.user_data),
             network_config=documents.network_config,
             meta_data=documents.meta_data,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[after]),
         )
+        self.uploaded = seed
         domain = libvirt.Domain(
             f"{node.name}-domain",
             name=node.machine,

@@ -115,6 +115,14 @@ def test_nothing_waits_for_a_machine_that_it_does_not_need() -> None:
     assert not [name for name in behind("keystone-controller1-start") if "node1" in name or "node2" in name]
 
 
+def test_uploads_to_libvirt_follow_each_other() -> None:
+    """Side by side they can fill the five requests that libvirt takes of one client, and hang."""
+    resources = engine.run("lab")
+    disks = [f"{node.name}-cloud-init" for node in stacks.load("lab").site.topology.nodes]
+    for disk, before in zip(disks, ["template", *disks], strict=False):
+        assert resources[f"libvirt:index/cloudInitDisk:CloudInitDisk {disk}"].dependencies == {before}
+
+
 def test_identity_waits_for_keystone_and_the_cloud_for_everything() -> None:
     """The provider keeps the catalog of its first authentication, so the second one must see all of it."""
     resources = engine.run("lab")
