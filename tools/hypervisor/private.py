@@ -40,6 +40,7 @@ unix_sock_dir = "{paths.RUN}"
 unix_sock_rw_perms = "0700"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
+max_client_requests = 1000
 """,
     # Without what libvirt expects of a whole system: cgroups to place guests in, udev, a security module.
     "qemu.conf": """\
