@@ -28,8 +28,8 @@ PASSPHRASE = paths.STATE / "passphrase"
 PROOFS = paths.STATE / "stacks"
 """One file a stack: proof that its secrets have opened with the passphrase in use."""
 
-STAND_IN = "*" * 43
-"""In place of a master secret that is there but encrypted."""
+STAND_IN = "encrypted-" * 4
+"""In place of a secret that is there but encrypted; passes for a password and for a master secret."""
 
 _BACKEND_URL = f"file://{BACKEND}"
 _SECONDS = 120
@@ -83,17 +83,27 @@ def own_backend() -> bool:
 def configuration(stack: str) -> dict[str, Any]:
     """The stack's configuration with the project's defaults, by key without namespace.
 
-    Encrypted values are left out, but for a stand-in in place of the master secret.
+    What is encrypted as a whole is left out, but for the master secret; that and what is encrypted within a value has a
+    stand-in.
     """
     project = yaml.safe_load((paths.CHECKOUT / "Pulumi.yaml").read_text())
     values = {key: entry["default"] for key, entry in project["config"].items() if "default" in entry}
     for key, value in _settings(stack).get("config", {}).items():
         name = key.removeprefix(f"{PROJECT}:")
-        if not (isinstance(value, dict) and value.keys() == {"secure"}):
-            values[name] = value
-        elif key == MASTER_SECRET:
-            values[name] = STAND_IN
+        if key == MASTER_SECRET or not _encrypted(value):
+            values[name] = _readable(value)
     return values
+
+
+def _encrypted(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"secure"}
+
+
+def _readable(value: Any) -> Any:
+    """The value with a stand-in for whatever in it is encrypted."""
+    if _encrypted(value):
+        return STAND_IN
+    return {key: _readable(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def resources(stack: str) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.secrets import PASSWORD
 from tests.setup.conftest import Checkout
-from tools import clean, stack
+from tools import clean, paths, stack
 from tools.steps import StepError
 
 SETTINGS = "Pulumi.lab.yaml"
@@ -165,6 +166,22 @@ def test_the_configuration_is_the_projects_defaults_under_the_stacks_values() ->
     values = stack.configuration("compact")
     assert values["domain"] == "magedu.local"
     assert list(values["nodes"]) == ["controller1", "node1"]
+
+
+def test_a_password_that_is_encrypted_within_a_value_has_a_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pulumi config set --secret --path passwordOverrides.NAME`; what is encrypted as a whole cannot be looked into."""
+    (tmp_path / "Pulumi.yaml").write_text((paths.CHECKOUT / "Pulumi.yaml").read_text())
+    overrides = {"glance_database_password": {"secure": "v1:abc"}}
+    text = yaml.safe_dump(
+        {"config": {"openstack-lab:passwordOverrides": overrides, "openstack-lab:vip": {"secure": "v1"}}}
+    )
+    (tmp_path / "Pulumi.lab.yaml").write_text(text)
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    values = stack.configuration("lab")
+    assert PASSWORD.fullmatch(values["passwordOverrides"]["glance_database_password"])
+    assert values["vip"] == "172.16.0.248"
 
 
 def test_a_file_with_secrets_of_the_users_is_not_cleaned() -> None:
