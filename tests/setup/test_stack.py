@@ -171,7 +171,7 @@ def test_the_configuration_is_the_projects_defaults_under_the_stacks_values() ->
 def test_a_password_that_is_encrypted_within_a_value_has_a_stand_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`pulumi config set --secret --path passwordOverrides.NAME`; what is encrypted as a whole cannot be looked into."""
+    """Set by `pulumi config set --secret --path`; what is encrypted as a whole cannot be looked into."""
     (tmp_path / "Pulumi.yaml").write_text((paths.CHECKOUT / "Pulumi.yaml").read_text())
     overrides = {"glance_database_password": {"secure": "v1:abc"}}
     text = yaml.safe_dump(
