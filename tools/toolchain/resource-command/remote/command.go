@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -173,17 +174,18 @@ func (s *session) run(ctx context.Context, command string) error {
 		return describe(err)
 	case <-ctx.Done():
 	}
-	// Without a terminal, sshd does not stop a command whose session is closed.
+	stopped := fmt.Errorf("stopped after %s: %w", time.Since(begun).Round(time.Second), ctx.Err())
+	defer s.client.stop()()
 	for _, signal := range []ssh.Signal{ssh.SIGTERM, ssh.SIGKILL} {
 		_ = s.Signal(signal)
+		s.client.signalAll(signal)
 		select {
 		case <-ended:
+			return stopped
 		case <-time.After(killAfter):
-			continue
 		}
-		break
 	}
-	return fmt.Errorf("stopped after %s: %w", time.Since(begun).Round(time.Second), context.Cause(ctx))
+	return fmt.Errorf("%w; it may still be running there", stopped)
 }
 
 const killAfter = 2 * time.Second
@@ -198,6 +200,8 @@ func describe(err error) error {
 		return fmt.Errorf("exit status %d", status.ExitStatus())
 	case errors.As(err, &missing):
 		return errors.New("connection lost while the command ran")
+	case errors.Is(err, io.EOF):
+		return nil // it ended well, and had not read all of its standard input
 	}
 	return err
 }

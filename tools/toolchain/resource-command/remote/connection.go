@@ -24,12 +24,15 @@ const (
 	defaultDialErrorLimit = 10
 	defaultPerDialTimeout = 15
 
+	agentTimeout = 5 * time.Second
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+var (
 	handshakeTimeout = 60 * time.Second
-	agentTimeout     = 5 * time.Second
-	firstPause       = 100 * time.Millisecond
-	longestPause     = 5 * time.Second
 	// A guest that boots may answer before its keys are in place; a wrong key stays wrong.
-	refusalsPatience = 60 * time.Second
+	refusalPatience = 60 * time.Second
 )
 
 // Connection says how to reach a host.
@@ -248,7 +251,7 @@ func (e *Endpoint) retry(ctx context.Context, dial dialFunc) (*ssh.Client, error
 		case refusedSince.IsZero():
 			refusedSince = time.Now()
 		}
-		if refused && time.Since(refusedSince) > refusalsPatience || limit >= 0 && failed > limit {
+		if refused && time.Since(refusedSince) > refusalPatience || limit >= 0 && failed > limit {
 			return nil, fmt.Errorf("%s: gave up after %d attempts: %w", e.address(), failed, err)
 		}
 		p.GetLogger(ctx).InfoStatusf("%s: attempt %d: %v", e.address(), failed, err)

@@ -18,9 +18,9 @@ const sessionsPerClient = 8
 
 var (
 	idleTimeout       = 60 * time.Second
-	openTimeout       = 120 * time.Second
+	openTimeout       = 20 * time.Second
 	keepaliveInterval = 15 * time.Second
-	keepaliveTimeout  = 120 * time.Second
+	keepaliveTimeout  = 60 * time.Second
 )
 
 var clients = pool{hosts: map[[sha256.Size]byte]*host{}}
@@ -49,6 +49,7 @@ type client struct {
 	closing func()
 	// Under the host's lock:
 	active, limit int
+	stopping      int // how many of the active are told to stop
 	idle          *time.Timer
 }
 
@@ -234,6 +235,46 @@ func (c *client) drop() {
 	c.host.mu.Unlock()
 	c.closing()
 }
+
+// stop counts a session among those that are told to stop, until the returned function is called.
+func (c *client) stop() (finish func()) {
+	count := func(change int) {
+		c.host.mu.Lock()
+		defer c.host.mu.Unlock()
+		c.stopping += change
+	}
+	count(1)
+	return func() { count(-1) }
+}
+
+// signalAll sends a signal to the commands of all sessions if all are told to stop. Without a terminal sshd does not
+// end the command of a session that is closed, and passes no signal on to the commands of root.
+func (c *client) signalAll(signal ssh.Signal) {
+	c.host.mu.Lock()
+	all := c.stopping == c.active
+	c.host.mu.Unlock()
+	if !all {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), killAfter)
+	defer cancel()
+	session, err := c.open(ctx)
+	if err != nil {
+		return
+	}
+	defer session.Close()
+	done := make(chan error, 1)
+	go func() { done <- session.Run(fmt.Sprintf(signalScript, signal)) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Each command of a login is a child of its sshd and leads a process group.
+const signalScript = `for leader in $(cat /proc/$PPID/task/$PPID/children); do
+	[ "$leader" = $$ ] || kill -%s -- "-$leader"
+done`
 
 // watch drops the client once its connection has ended or its host does not answer any more.
 func (c *client) watch() {

@@ -49,7 +49,11 @@ func (c *Capture) Failure(err error, command string) error {
 	if command != "" {
 		err = fmt.Errorf("%w: running %q", err, shorten(command))
 	}
-	lines := strings.Split(strings.TrimRight(valid(c.recent), "\n"), "\n")
+	text := strings.TrimRight(valid(c.recent), "\n")
+	if text == "" {
+		return err
+	}
+	lines := strings.Split(text, "\n")
 	if c.older || len(lines) > lastLines {
 		lines = append([]string{"[...]"}, lines[max(0, len(lines)-lastLines):]...)
 	}
