@@ -3,7 +3,7 @@
 Texts name secrets by placeholders such as `@glance_database_password@` (see `components.secrets.PLACEHOLDER`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -225,14 +225,18 @@ class Site:
             if file.path not in packaging.omits
         )
 
+    def ini_files(self, service: Service, node: Node) -> Iterator[tuple[ConfigFile, Ini]]:
+        """The service's INI files on the node, all layers of settings merged: its own, the release's, the user's."""
+        packaging = self.packaging(service)
+        for file in (*service.files, *packaging.files):
+            content = file.content(self, node)
+            if not isinstance(content, str) and file.path not in packaging.omits:
+                overlay = packaging.settings.get(file.name)
+                own = self.options.get(service.name, {}).get(file.name, {})
+                yield file, merge(content, overlay(self, node) if overlay else {}, own)
+
     def _text(self, service: Service, file: ConfigFile, node: Node) -> str:
         content = file.content(self, node)
         if isinstance(content, str):
             return content
-        overlay = self.packaging(service).settings.get(file.name)
-        layers = [
-            content,
-            overlay(self, node) if overlay else {},
-            self.options.get(service.name, {}).get(file.name, {}),
-        ]
-        return render(merge(*layers))
+        return render(next(ini for each, ini in self.ini_files(service, node) if each is file))
