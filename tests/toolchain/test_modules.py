@@ -1,0 +1,61 @@
+"""The Go modules are formatted, vetted and pass their own tests, each of which counts as one here."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tools import paths, toolchain
+
+_SOURCES = paths.CHECKOUT / "tools" / "toolchain"
+_MODULES = sorted(file.parent for file in _SOURCES.glob("*/go.mod") if any(file.parent.rglob("*.go")))
+_TESTS = [
+    (file.parent.relative_to(_SOURCES).as_posix(), name)
+    for module in _MODULES
+    for file in sorted(module.rglob("*_test.go"))
+    for name in re.findall(r"^func (Test\w+)\(t ", file.read_text(), re.MULTILINE)
+]
+
+
+def _go(*words: str, directory: Path = _SOURCES) -> str:
+    """Output of a Go command, whether or not it succeeds."""
+    return _run([str(toolchain.go()), *words], directory)
+
+
+def _run(command: list[str], directory: Path) -> str:
+    return subprocess.run(
+        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False
+    ).stdout
+
+
+def test_go_files_are_formatted() -> None:
+    assert _run([str(toolchain.go().with_name("gofmt")), "-l", "."], _SOURCES) == ""
+
+
+@pytest.mark.parametrize("module", _MODULES, ids=lambda module: module.name)
+def test_go_vet_finds_nothing(module: Path) -> None:
+    assert _go("vet", "-mod=readonly", "./...", directory=module) == ""
+
+
+@pytest.fixture(scope="module")
+def results() -> Mapping[tuple[str, str], tuple[str, str]]:
+    """How each Go test ended and what it printed, by package and name."""
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for module in sorted({_SOURCES / package.split("/")[0] for package, _ in _TESTS}):
+        printed: dict[tuple[str, str], str] = {}
+        for line in _go("test", "-mod=readonly", "-json", "-timeout=300s", "./...", directory=module).splitlines():
+            event = json.loads(line) if line.startswith("{") else {"Output": line}
+            key = (event.get("Package", "").removeprefix("openstack-lab/toolchain/"), event.get("Test", ""))
+            printed[key] = printed.get(key, "") + event.get("Output", "")
+            if event.get("Action") in ("pass", "fail", "skip"):
+                found[key] = (event["Action"], printed[key])
+    return found
+
+
+@pytest.mark.parametrize(("package", "name"), _TESTS)
+def test_go(package: str, name: str, results: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+    outcome, printed = results.get((package, name), ("not run", results.get((package, ""), ("", ""))[1]))
+    assert outcome == "pass", printed
