@@ -101,10 +101,12 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
         in_guests = sources.deb822(sources.without_secrets(found))
     proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
     steps.run(
-        ["mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"]
-        + [f"--aptopt={recipe.directory / 'apt.conf'}", f"--aptopt={work / 'apt.conf'}"]
-        + [f"--dpkgopt={recipe.directory / 'dpkg.cfg'}", f"--essential-hook={recipe.directory / 'prepare.sh'}"]
-        + [f"--include={','.join(recipe.packages)}", recipe.suites[0], root, mirrors],
+        [
+            *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
+            *(f"--aptopt={recipe.directory / 'apt.conf'}", f"--aptopt={work / 'apt.conf'}"),
+            *(f"--dpkgopt={recipe.directory / 'dpkg.cfg'}", f"--essential-hook={recipe.directory / 'prepare.sh'}"),
+            *(f"--include={','.join(recipe.packages)}", recipe.suites[0], root, mirrors),
+        ],
         log="template-packages",
         timeout=1800,
         env={**_ENVIRONMENT, **proxies},

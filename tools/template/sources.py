@@ -14,7 +14,7 @@ from tools.steps import StepError
 OVERRIDE = "OPENSTACK_LAB_APT_SOURCES"
 """Environment variable: a .sources or .list file to bake from, in place of this machine's mirrors."""
 
-_FIELDS = ("CREATED_BY", "ORIGIN", "CODENAME", "REPO_URI", "RELEASE", "COMPONENT")
+_FIELDS = ("CREATED_BY", "ORIGIN", "CODENAME", "REPO_URI", "COMPONENT")
 _COMPONENTS = ("main", "contrib", "non-free", "non-free-firmware")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -48,10 +48,10 @@ def of_machine(suites: Sequence[str], origin: str) -> list[Source]:
                 ["apt-get", *option, "update", "-qq"], stdin=subprocess.DEVNULL, capture_output=True, check=False
             )
             sources = _read(suites, origin, *option)
-    if not any(source.suite.startswith(suites[0]) for source in sources):
+    if suites[0] not in {source.suite for source in sources}:
         raise StepError(
             f"this machine's APT has no source for {origin}'s {suites[0]}, which the template is made from",
-            f"write a .sources or .list file with a mirror that has {', '.join(suites)}, and set {OVERRIDE} to its path",
+            f"set {OVERRIDE} to a .sources or .list file with a mirror that has {', '.join(suites)}",
         )
     return sources
 
@@ -62,8 +62,8 @@ def _read(suites: Sequence[str], origin: str, *options: str) -> list[Source]:
     lines = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
     components: dict[tuple[str, str], list[str]] = {}
     for line in lines.splitlines():
-        created_by, vendor, codename, uri, suite, component = line.split("\t")
-        ours = vendor == origin and codename in suites and component in _COMPONENTS
+        created_by, vendor, suite, uri, component = line.split("\t")
+        ours = vendor == origin and suite in suites and component in _COMPONENTS
         if created_by == "Packages" and ours and component not in components.setdefault((uri, suite), []):
             components[uri, suite].append(component)
     return [Source(uri, suite, tuple(names)) for (uri, suite), names in components.items()]

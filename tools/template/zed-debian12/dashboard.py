@@ -12,14 +12,16 @@ from typing import Any
 MANAGE = "/usr/share/openstack-dashboard/manage.py"
 
 
-def one_thread(**_: Any) -> ThreadPoolExecutor:
+class OneThread(ThreadPoolExecutor):
     """A pool with a single thread, whatever is asked for."""
-    return ThreadPoolExecutor(max_workers=1)
+
+    def __init__(self, **_: Any) -> None:
+        super().__init__(max_workers=1)
 
 
 def main() -> None:
     """Run both of the dashboard's commands."""
-    setattr(concurrent.futures, "ThreadPoolExecutor", one_thread)
+    vars(concurrent.futures)["ThreadPoolExecutor"] = OneThread
     for command in (["collectstatic", "--noinput", "--clear", "--verbosity", "0"], ["compress", "--force"]):
         sys.argv = [MANAGE, *command]
         runpy.run_path(MANAGE, run_name="__main__")
