@@ -84,14 +84,23 @@ def _kernel() -> Path:
 
 def _download_kernel(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    remedy = f"put any Linux kernel into {directory} as vmlinuz-VERSION"
+    with tempfile.TemporaryDirectory(dir=directory) as work:
+        kernel = unpack_kernel(Path(work), f"put any Linux kernel into {directory} as vmlinuz-VERSION")
+        return kernel.rename(directory / kernel.name)
+
+
+def unpack_kernel(root: Path, remedy: str) -> Path:
+    """Download the package of Debian's cloud kernel and unpack it, modules included, into `root`; return the kernel.
+
+    Raises:
+        StepError: with that remedy; APT does not know the package, or cannot get it.
+    """
     depends = subprocess.run(["apt-cache", "depends", _PACKAGE], capture_output=True, text=True, check=False).stdout
     match = re.search(r"Depends: (linux-image-\S+)", depends)
     if not match:
         raise StepError(f"{_PACKAGE}: apt does not know this package", remedy)
-    with tempfile.TemporaryDirectory(dir=directory) as work:
-        steps.run(["apt-get", "download", match[1]], log="kernel", timeout=600, cwd=Path(work), remedy=remedy)
-        package = next(Path(work).glob("*.deb"))
-        steps.run(["dpkg-deb", "--extract", package, work], log="kernel", timeout=120, remedy=remedy)
-        kernel = next(Path(work, "boot").glob("vmlinuz-*"))
-        return kernel.rename(directory / kernel.name)
+    root.mkdir(exist_ok=True)
+    steps.run(["apt-get", "download", match[1]], log="kernel", timeout=600, cwd=root, remedy=remedy)
+    package = next(root.glob("*.deb"))
+    steps.run(["dpkg-deb", "--extract", package, root], log="kernel", timeout=120, remedy=remedy)
+    return next((root / "boot").glob("vmlinuz-*"))
