@@ -74,6 +74,8 @@ def set_up(name: str) -> Hypervisor:
 @contextmanager
 def _set_up_engine(name: str, *, to_destroy: bool = False) -> Iterator[Hypervisor]:
     """Bring what the engine needs to work on a stack's state; hold the lock of set-up meanwhile."""
+    paths.STATE.mkdir(exist_ok=True)
+    paths.STATE.chmod(0o700)  # disks of machines hold keys
     with steps.lock(paths.STATE / "setup.lock"):
         stack.configuration(name)  # a stack that there is not is said at once
         toolchain.ensure()

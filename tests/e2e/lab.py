@@ -51,8 +51,9 @@ class Lab:
 
     def __init__(self) -> None:
         """Make the checkout; what an earlier run left in its place is taken away by its own tools."""
-        if CHECKOUT.exists():
+        if (CHECKOUT / ".venv").exists():
             self.make("clean", seconds=300)
+        if CHECKOUT.exists():
             shutil.rmtree(CHECKOUT)
         checkout.copy_to(CHECKOUT)
 
