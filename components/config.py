@@ -300,8 +300,9 @@ def _hypervisor(reader: _Reader, facts: Mapping[str, Any]) -> Hypervisor:
     for key, file in (("template", template), ("image", image)):
         if facts.get(key) and not file.is_file():
             reader.findings.append(f".lab/host.json: {key} {str(file)!r} is missing; `make setup` brings it back")
-    if facts and facts.get("template_source", "") != reader.text("template"):
-        reader.reject("template", reader.text("template"), "the one that set-up prepared; run `make setup`")
+    for key in ("template", "image"):
+        if facts and facts.get(f"{key}_source", "") != reader.text(key):
+            reader.reject(key, reader.text(key), "the one that set-up prepared; run `make setup`")
     return Hypervisor(
         uri=str(facts.get("libvirt_uri", "")),
         pool=str(facts.get("pool", "")),

@@ -31,6 +31,7 @@ def facts() -> dict[str, str]:
         "template": __file__,
         "template_source": "",
         "image": __file__,
+        "image_source": "",
     }
 
 

@@ -5,8 +5,10 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from components import config
 from tools import (
@@ -48,16 +50,14 @@ def set_up(name: str) -> Hypervisor:
     """Bring what the program needs to run for a stack, as far as it is missing, but for what `bootstrap.py` brings."""
     with _set_up_engine(name) as host:
         values = stack.configuration(name)
-        source = values["template"]
         facts = {
             "libvirt_uri": host.uri,
             "pool": host.pool,
             "domain_type": host.domain_type,
-            "template": str(
-                cloud_image.obtain(source, values["templateSha256"]) if source else template.ensure(values["release"])
-            ),
-            "template_source": source,
-            "image": str(image.ensure()),
+            "template": str(_own(values, "template") or template.ensure(values["release"])),
+            "template_source": values["template"],
+            "image": str(_own(values, "image") or image.ensure()),
+            "image_source": values["image"],
         }
         text = json.dumps(facts, indent=2) + "\n"
         if not paths.HOST_FACTS.exists() or paths.HOST_FACTS.read_text() != text:
@@ -69,6 +69,12 @@ def set_up(name: str) -> Hypervisor:
             # Preflight reports it, together with all else.
             pass
     return host
+
+
+def _own(values: Mapping[str, Any], key: str) -> Path | None:
+    """The image that the configuration names under the key, if it does."""
+    source = values[key]
+    return cloud_image.obtain(key, source, values[f"{key}Sha256"]) if source else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A cloud image that takes the template's place: a file of the user's, or one fetched once and kept in the cache."""
+"""An image of the user's own in place of the template or the public image: a file, or fetched once into the cache."""
 
 import hashlib
 import re
@@ -17,14 +17,17 @@ _URL = re.compile(r"https?://\S+")
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
-def obtain(source: str, sha256: str) -> Path:
-    """The image at `source` (path or URL) with that checksum, as a file; raise StepError if it cannot be had."""
+def obtain(key: str, source: str, sha256: str) -> Path:
+    """The image at `source` (path or URL) with that checksum, as a file; raise StepError if it cannot be had.
+
+    `key` is the configuration's: template or image; the checksum's is the same with Sha256 behind it.
+    """
     if not _CHECKSUM.fullmatch(sha256):
         raise StepError(
-            f"openstack-lab:templateSha256: {sha256!r} is not allowed; allowed: 64 hexadecimal digits",
+            f"openstack-lab:{key}Sha256: {sha256!r} is not allowed; allowed: 64 hexadecimal digits",
             "sha256sum IMAGE",
         )
-    with steps.step("template", f"the cloud image {source}") as step:
+    with steps.step(key, f"{source}, which the configuration names") as step:
         kept = paths.cache() / "images" / sha256
         if kept.exists():
             step.skip("cached")
@@ -32,15 +35,15 @@ def obtain(source: str, sha256: str) -> Path:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(f".{paths.LAB_ID}")
         try:
-            _copy(source, sha256, part)
-            _check_format(part, source)
+            _copy(key, source, sha256, part)
+            _check_format(key, part, source)
             part.rename(kept)
         finally:
             part.unlink(missing_ok=True)
         return kept
 
 
-def _copy(source: str, sha256: str, target: Path) -> None:
+def _copy(key: str, source: str, sha256: str, target: Path) -> None:
     digest = hashlib.sha256()
     try:
         with _open(source) as stream, target.open("wb") as file:
@@ -49,13 +52,13 @@ def _copy(source: str, sha256: str, target: Path) -> None:
                 file.write(block)
     except (OSError, urllib.error.URLError) as error:
         raise StepError(
-            f"openstack-lab:template: {source!r} cannot be read: {error}",
+            f"openstack-lab:{key}: {source!r} cannot be read: {error}",
             "set it to the path of a qcow2 image, or to an address that this machine reaches",
         ) from error
     if digest.hexdigest() != sha256:
         raise StepError(
-            f"openstack-lab:template: {source!r} has the checksum {digest.hexdigest()}, not {sha256}",
-            "set openstack-lab:templateSha256 to the publisher's checksum of this very file",
+            f"openstack-lab:{key}: {source!r} has the checksum {digest.hexdigest()}, not {sha256}",
+            f"set openstack-lab:{key}Sha256 to the publisher's checksum of this very file",
         )
 
 
@@ -65,10 +68,10 @@ def _open(source: str) -> IO[bytes]:
     return Path(source).expanduser().open("rb")
 
 
-def _check_format(file: Path, source: str) -> None:
+def _check_format(key: str, file: Path, source: str) -> None:
     if shutil.which("qemu-img"):
         info = subprocess.run(["qemu-img", "info", file], capture_output=True, text=True, check=False, timeout=60)
         if "file format: qcow2" not in info.stdout:
             raise StepError(
-                f"openstack-lab:template: {source!r} is not a qcow2 image", "qemu-img convert -O qcow2 IMAGE NEW"
+                f"openstack-lab:{key}: {source!r} is not a qcow2 image", "qemu-img convert -O qcow2 IMAGE NEW"
             )

@@ -156,6 +156,14 @@ def test_a_missing_template_is_told_before_anything_is_made() -> None:
     ]
 
 
+def test_an_image_that_set_up_has_not_prepared_is_refused() -> None:
+    """Set-up checks its checksum and keeps it; the program takes it from there."""
+    assert findings(image="/images/other.qcow2") == [
+        "openstack-lab:image: '/images/other.qcow2' is not allowed;"
+        " allowed: the one that set-up prepared; run `make setup`"
+    ]
+
+
 def test_without_set_up_the_program_says_what_is_missing() -> None:
     """Plain `pulumi up` in a fresh clone."""
     with pytest.raises(config.ConfigError) as error:
