@@ -90,7 +90,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         port = probe.getsockname()[1]
     (path / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {path}/host\nAuthorizedKeysFile {path}/client.pub\n"
-        f"SetEnv HOME={path}\nStrictModes no\nUsePAM yes\nPasswordAuthentication no\nPermitRootLogin prohibit-password\nPidFile none\n"
+        f"SetEnv HOME={path}\nStrictModes no\nUsePAM yes\n"
+        "PasswordAuthentication no\nPermitRootLogin prohibit-password\nPidFile none\n"
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
