@@ -4,10 +4,10 @@ Standard library only: it belongs to set-up.
 """
 
 import hashlib
-import os
+import shutil
+import subprocess
+import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 from tools import paths, steps
@@ -27,6 +27,12 @@ SHA512 = (
 FETCH_SECONDS = 10
 """Time for the one attempt at fetching CirrOS."""
 
+_DOWNLOAD = """
+import shutil, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1]) as stream, open(sys.argv[2], "wb") as file:
+    shutil.copyfileobj(stream, file)
+"""
+
 
 def ensure() -> Path:
     """The image as a qcow2 file in the cache, a hash of its content in its name; get it if it is not there.
@@ -37,7 +43,7 @@ def ensure() -> Path:
         StepError: the file put there by hand is not CirrOS, or neither CirrOS nor the stand-in can be had.
     """
     directory = paths.cache() / "images"
-    chosen = directory / f"public-{_key()}"
+    chosen = directory / f"public-{key()}"
     by_hand = directory / FILE
     with steps.step("image", "the public image") as step:
         if chosen.exists() and not by_hand.exists():
@@ -53,7 +59,7 @@ def ensure() -> Path:
         return image
 
 
-def _key() -> str:
+def key() -> str:
     """Follows what the image is to be: another CirrOS or another recipe of the stand-in gives another key."""
     return hashlib.sha256(f"{URL} {SHA512} {build.key()}".encode()).hexdigest()[:12]
 
@@ -63,48 +69,50 @@ def _take(file: Path) -> Path:
         _check(file)
     except ValueError as error:
         raise StepError(f"{file}: {error}", f"put {URL} there, or remove the file") from error
-    return _keep(file, NAME)
+    return _keep(file, file.parent, NAME)
 
 
 def _get(directory: Path) -> Path:
+    for left in directory.glob(".image-*"):  # by a process that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".image-", dir=directory) as name:
         work = Path(name)
-        file = work / FILE
+        file = work / "image.qcow2"
         try:
-            _fetch(URL, file)
+            _fetch(file)
             _check(file)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             print(f"    no {NAME} from {URL} ({error}): building a stand-in of Linux, busybox and dropbear", flush=True)
         else:
-            return _keep(file.rename(directory / file.name), NAME)
-        made = work / "stand-in.qcow2"
-        build.make(made, work=work, remedy=f"put {URL} into {directory}")
-        return _keep(made.rename(directory / made.name), build.NAME)
+            return _keep(file, directory, NAME)
+        build.make(file, work=work, remedy=f"put {URL} into {directory}")
+        return _keep(file, directory, build.NAME)
 
 
-def _fetch(url: str, file: Path) -> None:
-    """One attempt; what was got until its time is over is not an image."""
-    end = time.monotonic() + FETCH_SECONDS
-    with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as stream, file.open("wb") as out:
-        while block := stream.read1(1 << 16):
-            out.write(block)
-            if time.monotonic() > end:
-                raise TimeoutError(f"not complete after {FETCH_SECONDS} s")
+def _fetch(file: Path) -> None:
+    """One attempt. It is a process of its own, since nothing else bounds the time for looking up a name."""
+    command = [sys.executable, "-c", _DOWNLOAD, URL, str(file)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"not there after {FETCH_SECONDS} s") from error
+    if done.returncode:
+        raise ValueError(done.stderr.strip().rpartition("\n")[2])
 
 
 def _check(file: Path) -> None:
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha512").hexdigest()
     if found != SHA512:
-        raise ValueError(f"{file.stat().st_size} bytes of SHA-512 {found[:12]}…, not {SIZE} of {SHA512[:12]}…")
+        raise ValueError(f"{file.stat().st_size} bytes of SHA-512 {found[:12]}…, not {SIZE} bytes of {SHA512[:12]}…")
 
 
-def _keep(file: Path, name: str) -> Path:
+def _keep(file: Path, directory: Path, name: str) -> Path:
     """Give the file the name that it keeps for good."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     file.chmod(0o644)
-    return file.rename(file.with_name(f"{name}-{digest[:12]}.qcow2"))
+    return file.rename(directory / f"{name}-{digest[:12]}.qcow2")
 
 
 def _choose(chosen: Path, image: Path) -> None:
@@ -112,4 +120,4 @@ def _choose(chosen: Path, image: Path) -> None:
     new = chosen.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.symlink_to(image.name)
-    os.replace(new, chosen)
+    new.rename(chosen)

@@ -47,8 +47,7 @@ def key() -> str:
 def make(image: Path, *, work: Path, remedy: str) -> None:
     """Write the qcow2 file `image`, with the directory `work` for what lies on the way."""
     debian, kernel_tree, guest, root = (work / name for name in ("debian", "kernel", "guest", "root"))
-    _unpack([*GUEST_PACKAGES, *TOOL_PACKAGES], debian, remedy)
-    kernel = kvm.unpack_kernel(kernel_tree, remedy)
+    kernel = _download(debian, kernel_tree, remedy)
     _guest(guest, debian, kernel_tree)
     root.mkdir()
     shutil.copyfile(kernel, root / "vmlinuz")
@@ -56,8 +55,19 @@ def make(image: Path, *, work: Path, remedy: str) -> None:
     _disk(root, image, debian, work)
 
 
+def _download(debian: Path, kernel_tree: Path, remedy: str) -> Path:
+    """Download Debian packages and unpack them; nothing is installed. Return the kernel."""
+    try:
+        _unpack([*GUEST_PACKAGES, *TOOL_PACKAGES], debian, remedy)
+        return kvm.unpack_kernel(kernel_tree, remedy)
+    except StepError:
+        # APT's indexes may be missing, as in container images, or older than what the mirror holds.
+        subprocess.run(["apt-get", "update", "-qq"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        _unpack([*GUEST_PACKAGES, *TOOL_PACKAGES], debian, remedy)
+        return kvm.unpack_kernel(kernel_tree, remedy)
+
+
 def _unpack(packages: Sequence[str], tree: Path, remedy: str) -> None:
-    """Download Debian packages and unpack them into one tree; nothing is installed."""
     with tempfile.TemporaryDirectory(dir=tree.parent) as name:
         steps.run(["apt-get", "download", *packages], log="image-packages", timeout=300, cwd=Path(name), remedy=remedy)
         for package in sorted(Path(name).glob("*.deb")):
@@ -122,8 +132,11 @@ def _disk(root: Path, image: Path, debian: Path, work: Path) -> None:
     core, config, raw = work / "core.img", work / "grub.cfg", work / "disk.raw"
     config.write_text(f"linux (hd0,msdos1)/vmlinuz {COMMAND_LINE}\ninitrd (hd0,msdos1)/initrd\nboot\n")
     steps.run(
-        _run(debian, debian / "usr/bin/grub-mkimage", "-d", grub, "-O", "i386-pc", "-o", core, "-c", config)
-        + ["-p", "(hd0,msdos1)/", "biosdisk", "part_msdos", "ext2", "linux", "boot"],
+        _run(
+            debian,
+            *(debian / "usr/bin/grub-mkimage", "-d", grub, "-O", "i386-pc", "-o", core, "-c", config),
+            *("-p", "(hd0,msdos1)/", "biosdisk", "part_msdos", "ext2", "linux", "boot"),
+        ),
         log="image-grub",
         timeout=60,
     )
@@ -134,8 +147,10 @@ def _disk(root: Path, image: Path, debian: Path, work: Path) -> None:
     table = f"label: dos\nstart={disk.FIRST_SECTOR}, type=83, bootable\n"
     subprocess.run(["sfdisk", "--quiet", raw], input=table, text=True, check=True, stdout=subprocess.DEVNULL)
     steps.run(
-        ["mke2fs", "-q", "-F", "-t", "ext2", "-b", str(disk.BLOCK), "-m", "0", "-N", "64"]
-        + ["-E", f"offset={disk.FIRST_SECTOR * disk.SECTOR}", "-d", root, raw, str(disk.blocks(size))],
+        [
+            *("mke2fs", "-q", "-F", "-t", "ext2", "-b", str(disk.BLOCK), "-m", "0", "-N", "64"),
+            *("-E", f"offset={disk.FIRST_SECTOR * disk.SECTOR}", "-d", root, raw, str(disk.blocks(size))),
+        ],
         log="image-mke2fs",
         timeout=60,
     )
