@@ -100,6 +100,8 @@ def _guest(guest: Path, debian: Path, kernel_tree: Path) -> None:
             file.chmod(0o755 if file.is_dir() or file in scripts or file.parent.name in ("bin", "lib64") else 0o644)
     guest.chmod(0o755)
     (guest / "etc/shadow").chmod(0o600)
+    # For ping; busybox itself gives root's rights up for what does not need them.
+    (guest / "bin/busybox").chmod(0o4755)
 
 
 def _libraries(program: Path, debian: Path) -> list[Path]:
