@@ -102,10 +102,15 @@ class Lab:
         return [step for step in steps if step["op"] != "same"]
 
     def started(self) -> dict[str, str]:
-        """Unit -> start time, for every unit that runs on any node."""
-        script = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1 | "
-        script += "xargs systemctl show -p Id,ExecMainStartTimestampMonotonic | paste -sd' '"
-        return {node: self.on(node, script) for node in ("controller1", "node1")}
+        """`node unit` -> start time, for every service that runs on any node."""
+        script = "systemctl show -p Id -p ExecMainStartTimestampMonotonic $("
+        script += "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1)"
+        started = {}
+        for node in ("controller1", "node1"):
+            for unit in self.on(node, script).split("\n\n"):
+                properties = dict(line.split("=", 1) for line in unit.splitlines())
+                started[f"{node} {properties['Id']}"] = properties["ExecMainStartTimestampMonotonic"]
+        return started
 
     def set_option(self, value: str) -> None:
         """Set `debug` of Glance in the stack's configuration; an empty value takes it out again."""
