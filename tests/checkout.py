@@ -4,11 +4,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools import paths
+from tools import clean, paths
 
 
 def copy_to(directory: Path) -> None:
-    """All files that git would commit, as they stand now, and the virtual environment."""
+    """All files that git would commit, without what set-up adds to the stacks' files, and the virtual environment."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=paths.CHECKOUT,
@@ -22,4 +22,6 @@ def copy_to(directory: Path) -> None:
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    for file in directory.glob("Pulumi.*.yaml"):
+        file.write_text(clean.without_secrets(file.name, file.read_text()))
     (directory / ".venv").symlink_to(paths.VENV)

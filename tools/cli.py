@@ -150,9 +150,10 @@ def _clean(_: argparse.Namespace) -> int:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    # Its engine plans without a template: a bake would be most of the time on a bare machine.
-    with _set_up_engine(arguments.stack):
-        pass
+    # The tests make stacks of their own, and plan without a template: a bake would be most of the time.
+    with steps.lock(paths.STATE / "setup.lock"):
+        toolchain.ensure()
+        hypervisor.ensure()
     return suite.test(arguments.options)
 
 

@@ -26,7 +26,7 @@ def test_the_engine_plans_every_resource_of_all_three_layers(name: str, tmp_path
     settings = yaml.safe_load(file.read_text())["config"]
     settings.pop("openstack-lab:masterSecret", None)
     file.write_text(yaml.safe_dump({"config": settings}))
-    host = hypervisor.known()
+    host = hypervisor.ensure()
     facts = stacks.facts() | {"libvirt_uri": host.uri, "pool": host.pool, "domain_type": host.domain_type}
     (directory / ".lab" / "host.json").write_text(json.dumps(facts))
     environment = {key: value for key, value in stack.environment(host).items() if key not in OWN}

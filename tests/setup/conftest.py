@@ -1,7 +1,6 @@
 """Checkouts of the tests' own: their names, ports and files follow their path, so nothing of the developer's is met."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import paths
+from tests import checkout as checkouts
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,10 @@ class Checkout:
 
 
 def copy(path: Path) -> Checkout:
-    """Copy what set-up needs of the working tree."""
+    """Copy the working tree as it is before any set-up."""
     path.mkdir()
-    for name in ("tools", "components", "cloud-init"):
-        shutil.copytree(paths.CHECKOUT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in [*paths.CHECKOUT.glob("Pulumi*.yaml"), *paths.CHECKOUT.glob("requirements*.txt")]:
-        shutil.copy(file, path / file.name)
+    checkouts.copy_to(path)
+    (path / ".venv").unlink()
     return Checkout(path)
 
 
