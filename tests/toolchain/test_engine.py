@@ -1,12 +1,15 @@
 """The engine, the language host and the command plugin together, on a stack of their own against a real sshd."""
 
+import contextlib
 import getpass
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,10 @@ connection = command.remote.ConnectionArgs(
 remote = command.remote.Command(
     "remote", connection=connection, create=given["create"], update=given.get("update"), delete=given.get("delete"),
     stdin=given["secret"], triggers=given["triggers"], logging=command.remote.Logging.NONE,
-    add_previous_output_in_env=False, opts=pulumi.ResourceOptions(delete_before_replace=True),
+    add_previous_output_in_env=False,
+    opts=pulumi.ResourceOptions(
+        delete_before_replace=True, custom_timeouts=pulumi.CustomTimeouts(update=given.get("limit"))
+    ),
 )
 command.remote.CopyToRemote(
     "copy", connection=connection, source=pulumi.StringAsset(given["text"]), remote_path=given["target"]
@@ -66,6 +72,20 @@ class Lab:
         )
         assert (done.returncode != 0) == bool(status), done.stdout
         return done.stdout
+
+    def interrupted_up(self) -> str:
+        """`pulumi up` that gets a Ctrl-C once a command has begun."""
+        self.happened()
+        with futures.ThreadPoolExecutor(1) as executor:
+            printed = executor.submit(self.up, status=1)
+            while not (self.path / "journal").exists():
+                time.sleep(0.05)
+            for process in Path("/proc").glob("[0-9]*/environ"):
+                comm, cwd = process.with_name("comm"), process.with_name("cwd")
+                with contextlib.suppress(OSError):
+                    if comm.read_text() == "pulumi\n" and cwd.readlink() == self.path:
+                        os.kill(int(process.parent.name), signal.SIGINT)
+            return printed.result()
 
     def up(self, status: int = 0) -> str:
         """`pulumi up`."""
@@ -174,6 +194,33 @@ def test_a_failed_command_shows_its_output_and_not_its_input_and_is_run_again(la
     assert lab.happened() == ["attempt", "attempt"]
     lab.inputs["update"] = update
     assert "3 unchanged" in lab.up()
+
+
+def runs(pid: str) -> bool:
+    """Whether a process exists."""
+    return Path("/proc", pid).exists()
+
+
+def test_an_interrupt_stops_the_command_on_the_host(lab: Lab) -> None:
+    update = lab.inputs["update"]
+    lab.inputs["update"] = f"sleep 600 & echo $! >> {lab.path}/journal; wait"
+    begun = time.monotonic()
+    assert "stopped after" in lab.interrupted_up()
+    assert time.monotonic() - begun < 60
+    (pid,) = lab.happened()
+    assert not runs(pid)
+    lab.inputs["update"] = update
+
+
+def test_a_custom_timeout_stops_the_command_on_the_host(lab: Lab) -> None:
+    update = lab.inputs["update"]
+    lab.inputs["limit"] = "2s"
+    lab.inputs["update"] = f"sleep 600 & echo $! >> {lab.path}/journal; wait"
+    assert "stopped after 2s: context deadline exceeded" in lab.up(status=1)
+    (pid,) = lab.happened()
+    assert not runs(pid)
+    lab.inputs["update"] = update
+    del lab.inputs["limit"]
 
 
 def test_another_host_key_fails_at_once(lab: Lab) -> None:

@@ -19,6 +19,9 @@ _TESTS = [
     for name in re.findall(r"^func (Test\w+)\(t ", file.read_text(), re.MULTILINE)
 ]
 
+# As in a build, so that what was compiled for one serves the other.
+_FLAGS = ("-mod=readonly", "-trimpath")
+
 
 def _go(*words: str, directory: Path = _SOURCES) -> str:
     """Output of a Go command, whether or not it succeeds."""
@@ -27,7 +30,14 @@ def _go(*words: str, directory: Path = _SOURCES) -> str:
 
 def _run(command: list[str], directory: Path) -> str:
     return subprocess.run(
-        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False
+        command,
+        cwd=directory,
+        env=toolchain.go_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
     ).stdout
 
 
@@ -37,7 +47,7 @@ def test_go_files_are_formatted() -> None:
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: module.name)
 def test_go_vet_finds_nothing(module: Path) -> None:
-    assert _go("vet", "-mod=readonly", "./...", directory=module) == ""
+    assert _go("vet", *_FLAGS, "./...", directory=module) == ""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +56,7 @@ def results() -> Mapping[tuple[str, str], tuple[str, str]]:
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for module in sorted({_SOURCES / package.split("/")[0] for package, _ in _TESTS}):
         printed: dict[tuple[str, str], str] = {}
-        for line in _go("test", "-mod=readonly", "-json", "-timeout=300s", "./...", directory=module).splitlines():
+        for line in _go("test", *_FLAGS, "-json", "-timeout=300s", "./...", directory=module).splitlines():
             event = json.loads(line) if line.startswith("{") else {"Output": line}
             key = (event.get("Package", "").removeprefix("openstack-lab/toolchain/"), event.get("Test", ""))
             printed[key] = printed.get(key, "") + event.get("Output", "")

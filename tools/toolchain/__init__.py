@@ -170,6 +170,11 @@ def go() -> Path:
     return root / "go" / "bin" / "go"
 
 
+def go_environment() -> dict[str, str]:
+    """The environment of every Go command: no C compiler is wanted, whether or not there is one."""
+    return {**os.environ, "CGO_ENABLED": "0"}
+
+
 def _home() -> Path:
     """PULUMI_HOME of a built engine."""
     return paths.STATE / "pulumi"
@@ -217,6 +222,7 @@ def _build(binary: _Binary, place: Path) -> None:
             log=f"build-{binary.module}",
             timeout=_BUILD_SECONDS,
             cwd=module,
+            env=go_environment(),
             remedy=remedy,
         )
         if binary is _HOST:

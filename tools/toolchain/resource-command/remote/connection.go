@@ -30,7 +30,7 @@ const (
 )
 
 var (
-	handshakeTimeout = 60 * time.Second
+	handshakeTimeout = 120 * time.Second
 	// A guest that boots may answer before its keys are in place; a wrong key stays wrong.
 	refusalPatience = 60 * time.Second
 )

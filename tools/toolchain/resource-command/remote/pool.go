@@ -18,9 +18,10 @@ const sessionsPerClient = 8
 
 var (
 	idleTimeout       = 60 * time.Second
-	openTimeout       = 20 * time.Second
 	keepaliveInterval = 15 * time.Second
-	keepaliveTimeout  = 60 * time.Second
+	// Emulated guests that all boot at once on two cores take longer than a minute to answer.
+	openTimeout      = 120 * time.Second
+	keepaliveTimeout = 120 * time.Second
 )
 
 var clients = pool{hosts: map[[sha256.Size]byte]*host{}}
