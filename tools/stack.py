@@ -7,6 +7,7 @@ PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE win.
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -122,8 +123,7 @@ def unlock(stack: str) -> None:
     for file in (BACKEND / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json"):
         lock = json.loads(file.read_text())
         here = lock["hostname"] == socket.gethostname()
-        command = Path("/proc", str(lock["pid"]), "comm")
-        if not here or (command.exists() and command.read_text().strip() == "pulumi"):
+        if not here or _runs(lock["pid"]):
             raise StepError(
                 f"stack {stack} is being worked on by process {lock['pid']} on {lock['hostname']} "
                 f"since {lock['timestamp']}",
@@ -131,6 +131,15 @@ def unlock(stack: str) -> None:
             )
         for each in file.parent.glob(f"{file.name}*"):
             each.unlink()
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is a `pulumi` that lives: one that was killed may stay in the table until it is waited for."""
+    try:
+        name, state = re.search(r"\((.*)\) (\S)", Path(f"/proc/{pid}/stat").read_text()).groups()  # type: ignore[union-attr]
+    except FileNotFoundError:
+        return False
+    return name == "pulumi" and state not in "ZX"
 
 
 def names() -> list[str]:

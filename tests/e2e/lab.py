@@ -124,12 +124,13 @@ class Lab:
 
 
 def kill_engine_of(session: int) -> list[str]:
-    """SIGKILL the engine and all its plugins in a session of processes; returns their names."""
+    """SIGKILL the engine, its plugins and the program in a session of processes; returns their names."""
     killed = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ProcessLookupError, ValueError):
             name = (process / "comm").read_text().strip()
-            if os.getsid(int(process.name)) == session and name.startswith("pulumi"):
+            command = (process / "cmdline").read_bytes()
+            if os.getsid(int(process.name)) == session and b"pulumi" in command and not command.startswith(b"make"):
                 os.kill(int(process.name), signal.SIGKILL)
                 killed.append(name)
     return killed
