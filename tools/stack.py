@@ -7,7 +7,6 @@ PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE win.
 import hashlib
 import json
 import os
-import re
 import secrets
 import socket
 import subprocess
@@ -134,12 +133,12 @@ def unlock(stack: str) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether the process is a `pulumi` that lives: one that was killed may stay in the table until it is waited for."""
+    """Whether the process is a `pulumi` that lives: a killed one may stay in the table until it is waited for."""
     try:
-        name, state = re.search(r"\((.*)\) (\S)", Path(f"/proc/{pid}/stat").read_text()).groups()  # type: ignore[union-attr]
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
     except FileNotFoundError:
         return False
-    return name == "pulumi" and state not in "ZX"
+    return name == "pulumi" and rest[0] not in "ZX"
 
 
 def names() -> list[str]:
