@@ -88,6 +88,7 @@ func (s *server) start() {
 	defer log.Close()
 	s.process = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", s.file("config"))
 	s.process.Stdout, s.process.Stderr = log, log
+	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // where the tests are killed
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
