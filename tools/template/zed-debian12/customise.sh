@@ -48,5 +48,6 @@ rm -rf /usr/sbin/policy-rc.d /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/l
 rm -rf /var/cache/debconf/*-old /var/lib/dpkg/*-old
 find /var/lib/apt/lists /var/cache/apt -type f -delete
 rm -f /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap
-ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+rm -f /etc/resolv.conf
+: >/etc/resolv.conf
 find /var/log -type f -exec truncate --size=0 {} +
