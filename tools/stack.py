@@ -8,11 +8,13 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -30,6 +32,10 @@ PROOFS = paths.STATE / "stacks"
 
 STAND_IN = "encrypted-" * 4
 """In place of a secret that is there but encrypted; passes for a password and for a master secret."""
+
+PROGRAM = "pulumi-language-python-exec"
+_LANGUAGE_HOST = "pulumi-language"
+"""Names of processes: of the engine's Python program, and, cut to 15 characters, of what starts it."""
 
 _BACKEND_URL = f"file://{BACKEND}"
 _SECONDS = 120
@@ -118,7 +124,10 @@ def resources(stack: str) -> list[dict[str, Any]]:
 
 
 def unlock(stack: str) -> None:
-    """Remove the locks that killed `pulumi` processes of this machine left; StepError if a living one holds one."""
+    """Remove what killed `pulumi` processes of this machine left; StepError if a living one works on the stack.
+
+    A lock, and the program itself: it waits for its engine for minutes, or for ever.
+    """
     for file in (BACKEND / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json"):
         lock = json.loads(file.read_text())
         here = lock["hostname"] == socket.gethostname()
@@ -130,15 +139,51 @@ def unlock(stack: str) -> None:
             )
         for each in file.parent.glob(f"{file.name}*"):
             each.unlink()
+    for program in _programs(stack):
+        host = _process(program).parent
+        orphans = [host, program] if _process(host).name == _LANGUAGE_HOST else [program]
+        if _process(_process(orphans[0]).parent).name != "pulumi":
+            for orphan in orphans:
+                with suppress(ProcessLookupError):
+                    os.kill(orphan, signal.SIGKILL)
+
+
+def _programs(stack: str) -> list[int]:
+    """Processes that are this checkout's Python program at work on the stack."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_text(errors="replace").split("\0")
+            if (
+                PROGRAM in {word.rpartition("/")[2] for word in words}
+                and stack in words
+                and (process / "cwd").readlink() == paths.CHECKOUT
+            ):
+                found.append(int(process.name))
+    return found
+
+
+class _Process(NamedTuple):
+    """What the process table tells; empty for a process that is not there."""
+
+    name: str = ""
+    state: str = "X"
+    parent: int = 0
+
+
+def _process(pid: int) -> _Process:
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
+    except (FileNotFoundError, ProcessLookupError):
+        return _Process()
+    state, parent, *_ = rest.split()
+    return _Process(name, state, int(parent))
 
 
 def _runs(pid: int) -> bool:
     """Whether the process is a `pulumi` that lives: a killed one may stay in the table until it is waited for."""
-    try:
-        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
-    except FileNotFoundError:
-        return False
-    return name == "pulumi" and rest[0] not in "ZX"
+    process = _process(pid)
+    return process.name == "pulumi" and process.state not in "ZX"
 
 
 def names() -> list[str]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -151,6 +152,32 @@ def test_a_lock_left_by_a_killed_engine_goes_and_a_living_ones_stays(checkout: C
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         checkout.ask("stack.unlock('lab')")
         assert not list(locks.glob("*.json"))
+
+
+def test_a_program_whose_engine_was_killed_ends_and_one_at_work_stays(checkout: Checkout, tmp_path: Path) -> None:
+    # Any programs by these names will do: the engine starts the language host, which starts the program.
+    engine, host, program = (tmp_path / name for name in ("pulumi", "pulumi-language-python", stack.PROGRAM))
+    for file in (engine, host, program):
+        shutil.copy("/bin/sh", file)
+    start_program = f"{program} -c 'echo $$; sleep 60; :' --stack lab; :"
+    start_host = f'{host} -c "{start_program.replace("$", chr(92) + "$")}" & wait'
+    command = [str(engine), "-c", start_host]
+    with subprocess.Popen(
+        command, cwd=checkout.path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout
+        entry = Path("/proc", running.stdout.readline().strip())
+        try:
+            checkout.ask("stack.unlock('lab')")
+            assert "S (sleeping)" in (entry / "status").read_text()
+            running.kill()
+            running.wait()
+            checkout.ask("stack.unlock('compact')")
+            assert (entry / "cwd").exists()
+            checkout.ask("stack.unlock('lab')")
+            assert not (entry / "cwd").exists()
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 def test_the_environment_has_nothing_of_another_cloud_or_ssh_agent(checkout: Checkout) -> None:
