@@ -132,7 +132,7 @@ ZED_DEBIAN12 = Release(
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
             units=("keystone.service",),
-            files=(_uwsgi("keystone", 5000, "/etc/keystone/keystone-uwsgi.ini", threads=2),),
+            files=(_uwsgi("keystone", 5000, "/etc/keystone/keystone-uwsgi.ini", threads=4),),
             logs=("/var/log/keystone/keystone.log",),
         ),
         "glance": Packaging(

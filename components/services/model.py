@@ -191,8 +191,8 @@ class Site:
         return self.topology.vip_name
 
     def workers(self, node: Node) -> int:
-        """Processes of an API service: they follow the node's virtual CPUs."""
-        return node.vcpus
+        """Processes of an API service: one for two of the node's virtual CPUs, since each loads the service anew."""
+        return (node.vcpus + 1) // 2
 
     def packaging(self, service: Service) -> Packaging:
         """What the release says of the service."""
