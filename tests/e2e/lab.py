@@ -18,14 +18,17 @@ from tests import checkout
 from tools import paths
 
 STACK = "compact"
+NODES = ("controller1", "node1")
+WATCH = Path(__file__).with_name("watch.sh")
 CHECKOUT = paths.STATE / "e2e" / "checkout"
 
 
 @dataclass
 class Processes:
-    """Every command line and environment seen on this machine while somebody looked."""
+    """Every command line seen while somebody looked: on this machine, and on each node."""
 
     seen: set[str] = field(default_factory=set)
+    on_nodes: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -95,6 +98,16 @@ class Lab:
         """Output of a script run as root on a node."""
         return self.inside("python", "-m", "tests.e2e.on_node", STACK, node, script)
 
+    def watch_processes(self) -> None:
+        """Note every command line on every node, twice a second, until `processes` is called."""
+        start = "systemd-run --quiet --unit=watch --property=StandardOutput=file:/run/watched bash /run/watch.sh"
+        for node in NODES:
+            self.on(node, f"cat >/run/watch.sh <<'END'\n{WATCH.read_text()}END\n{start}")
+
+    def processes(self, node: str) -> str:
+        """Every command line that was seen on a node since `watch_processes`."""
+        return self.on(node, "systemctl stop watch; cat /run/watched; rm /run/watched /run/watch.sh")
+
     def preview(self) -> list[dict[str, Any]]:
         """The steps of `pulumi preview` that are not `same`."""
         output = self.inside("pulumi", "preview", "--stack", STACK, "--json", "--non-interactive")
@@ -106,7 +119,7 @@ class Lab:
         script = "systemctl show -p Id -p ExecMainStartTimestampMonotonic $("
         script += "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1)"
         started = {}
-        for node in ("controller1", "node1"):
+        for node in NODES:
             for unit in self.on(node, script).split("\n\n"):
                 properties = dict(line.split("=", 1) for line in unit.splitlines())
                 started[f"{node} {properties['Id']}"] = properties["ExecMainStartTimestampMonotonic"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.lab import CHECKOUT, STACK, Lab, Processes, kill_engine_of, wait_for_line
+from tests.e2e.lab import CHECKOUT, NODES, STACK, Lab, Processes, kill_engine_of, wait_for_line
 
 pytestmark = pytest.mark.machine
 
@@ -44,8 +44,12 @@ def test_an_up_that_was_killed_is_completed_by_the_next_one(lab: Lab, processes:
             killed = kill_engine_of(first.pid)
         assert "pulumi" in killed
         assert len([name for name in killed if name.startswith("pulumi-resource")]) >= 2
+        lab.watch_processes()
         output = lab.make("up", seconds=UP_SECONDS)
     assert "exit status 0" in output
+    for node in NODES:
+        processes.on_nodes[node] = lab.processes(node)
+    assert "keystone-manage bootstrap" in processes.on_nodes["controller1"]
 
 
 def test_verify_is_green(lab: Lab) -> None:
@@ -104,9 +108,9 @@ def test_no_secret_shows_in_state_logs_or_process_lists(lab: Lab, processes: Pro
         if file.is_file() and not apart:
             data = file.read_bytes()
             places[str(file)] = (gzip.decompress(data) if file.suffix == ".gz" else data).decode(errors="replace")
-    for node in ("controller1", "node1"):
+    for node in NODES:
         places[f"journal of {node}"] = lab.on(node, "journalctl --no-pager -o cat")
-        places[f"processes of {node}"] = lab.on(node, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        places[f"processes of {node}"] = processes.on_nodes[node]
         places[f"logs of {node}"] = lab.on(node, "cat $(find /var/log -type f -name '*.log') 2>/dev/null || true")
     assert len(places) > 20
     leaks = {place for place, text in places.items() for secret in secrets if secret in text}
