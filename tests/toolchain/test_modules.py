@@ -47,7 +47,9 @@ def test_go_files_are_formatted() -> None:
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: module.name)
 def test_go_vet_finds_nothing(module: Path) -> None:
-    assert _go("vet", *_FLAGS, "./...", directory=module) == ""
+    said = _go("vet", *_FLAGS, "./...", directory=module).splitlines()
+    # Where no module has been fetched yet.
+    assert [line for line in said if not line.startswith("go: downloading ")] == []
 
 
 @pytest.fixture(scope="module")
