@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools import paths
+from tools import mounts, paths
 from tools.steps import StepError
 
 NETWORK = Path("/run/netns") / paths.NAME
@@ -77,15 +77,10 @@ def command(words: Sequence[str | Path], *, network: Path | None, binds: Mapping
     script.append('exec "$@"')
     return [
         *(["nsenter", f"--net={network}"] if network else []),
-        *("unshare", "--mount", "--propagation", "private" if _root_is_mount() else "unchanged"),
+        *mounts.unshare(),
         *("sh", "-c", "\n".join(script), "sh"),
         *map(str, words),
     ]
-
-
-def _root_is_mount() -> bool:
-    """False in a chroot, where the propagation of / cannot be changed."""
-    return any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
 def _run(*words: str) -> None:

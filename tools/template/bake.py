@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tools import steps
+from tools import mounts, steps
 from tools.steps import StepError
 from tools.template import disk, sources
 from tools.template.recipe import HERE, Recipe
@@ -102,6 +102,7 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
     proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
     steps.run(
         [
+            *mounts.unshare(),
             *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
             *(f"--aptopt={recipe.directory / 'apt.conf'}", f"--aptopt={work / 'apt.conf'}"),
             *(f"--dpkgopt={recipe.directory / 'dpkg.cfg'}", f"--essential-hook={recipe.directory / 'prepare.sh'}"),
@@ -124,7 +125,7 @@ def _inside(recipe: Recipe, root: Path, *command: str, log: str, timeout: float)
 
 
 def _enter(recipe: Recipe, root: Path, *command: str) -> list[str | Path]:
-    unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
+    unshare = [*mounts.unshare(), "--net", "--pid", "--fork", "--kill-child"]
     return [*unshare, HERE / "chroot.sh", root, recipe.directory, *command]
 
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # chroot.sh ROOT RECIPE COMMAND [ARGUMENT…]: run a command inside ROOT, with the recipe's directory at /run/recipe and
 # this script's at /run/template.
-# Meant to be called by `unshare --mount --net --pid --fork --kill-child`: mounts and processes end with the command,
-# and what it starts is reached from nowhere.
+# Meant to be called in mount, network and process namespaces of its own: mounts and processes end with the command, and
+# what it starts is reached from nowhere.
 set -eu
 root=$1
 recipe=$2
