@@ -17,6 +17,7 @@ manage=/usr/share/openstack-dashboard/manage.py
 dpkg-statoverride --quiet --remove $manage
 chmod 755 $manage
 python3 $recipe/dashboard.py
+touch /var/lib/openstack-dashboard/compressed-for-dashboard
 rm -f /var/lib/openstack-dashboard/secret-key/.secret_key_store
 chown -R www-data: /var/lib/openstack-dashboard/secret-key /var/lib/openstack-dashboard/static
 
