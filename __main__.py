@@ -37,11 +37,13 @@ for node in topology.nodes:
     machines[node.name] = Machine(node, config, networks, template, uploaded, on_hypervisor)
     uploaded = machines[node.name].uploaded
 
-control_plane = ControlPlane(site, {name: machine.host for name, machine in machines.items()}, pulumi.ResourceOptions())
+control_plane = ControlPlane(
+    site, config.secrets, {name: machine.host for name, machine in machines.items()}, pulumi.ResourceOptions()
+)
 
 database = topology.having(Role.DATABASE)[0]
 in_database = pulumi.ResourceOptions(deleted_with=machines[database.name].host.resource)
-Cloud(config, control_plane, in_database)
+cloud = Cloud(config, control_plane, in_database)
 clients = ClientFiles(site, config.secrets, CLIENTS)
 
 pulumi.export("vip", str(topology.vip))
@@ -49,4 +51,6 @@ pulumi.export("nodes", {node.fqdn: str(node.address) for node in topology.nodes}
 pulumi.export("endpoints", {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint})
 pulumi.export("dashboard", f"http://{topology.vip_name}/dashboard")
 pulumi.export("statistics", f"http://{topology.vip_name}:9999/haproxy")
+if cloud.instance:
+    pulumi.export("instance", cloud.instance.address)
 pulumi.export("clients", {name: str(path) for name, path in clients.paths.items()})

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from components.releases import RELEASES
 from components.secrets import PASSWORD, Secrets
 from components.services import CATALOGUE
 from components.services.model import Site
+from components.services.neutron import PHYSICAL_NETWORK
 from components.topology import Network, Node, Role, Topology
 
 PROJECT = "openstack-lab"
@@ -24,10 +25,14 @@ HOST_FACTS = Path(__file__).resolve().parent.parent / ".lab" / "host.json"
 MINIMUM_MEMORY = {Role.CONTROLLER: 2048, Role.DATABASE: 768, Role.LOADBALANCER: 384, Role.COMPUTE: 1024}
 """MiB that the services of a role need to start at all; a node with several roles needs the sum."""
 
+HOST_MEMORY = 512
+"""MiB of a compute node that Nova keeps from instances (its `reserved_host_memory_mb`)."""
+
 NEEDED_ROLES = (Role.CONTROLLER, Role.DATABASE, Role.LOADBALANCER)
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
 _DNS_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_FLAVOR_KEYS = {"name", "vcpus", "memory", "disk"}
 _NODE_KEYS = {"roles", "address", "vcpus", "memory", "disk", "enabled"}
 
 T = TypeVar("T")
@@ -53,13 +58,34 @@ class Hypervisor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """What an instance gets. Memory in MiB, disk in GiB."""
+
+    name: str
+    vcpus: int
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantConfig:
+    """What the first tenant finds in the cloud; `pool` holds the first and the last address for instances."""
+
+    image_name: str
+    physical_network: str
+    pool: tuple[IPv4Address, IPv4Address]
+    flavor: Flavor
+    instance: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that the program is told."""
 
     site: Site
     secrets: Secrets
     hypervisor: Hypervisor
-    image_name: str
+    tenant: TenantConfig
 
 
 def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
@@ -85,18 +111,18 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
         catalogue=CATALOGUE,
         dns=reader.strings("dns"),
         ntp=reader.strings("ntp"),
-        options=_options(reader),
     )
+    site = replace(site, options=_options(reader, site))
     secrets = Secrets(
         master=reader.matching("masterSecret", re.compile(r".{32,}"), "32 characters or more; `make setup` makes one"),
         guide=reader.one_of("passwords", ("derived", "guide")) == "guide",
         overrides=_overrides(reader),
     )
     hypervisor = _hypervisor(reader, facts)
-    image_name = reader.matching("imageName", re.compile(r"\S+"), "a name without blanks")
+    tenant = _tenant(reader, topology)
     if reader.findings:
         raise ConfigError(reader.findings)
-    return Config(site=site, secrets=secrets, hypervisor=hypervisor, image_name=image_name)
+    return Config(site=site, secrets=secrets, hypervisor=hypervisor, tenant=tenant)
 
 
 def from_engine(values: Mapping[str, str]) -> Config:
@@ -155,6 +181,13 @@ class _Reader:
             self.reject(key, value, "a list of names or addresses")
             return ()
         return tuple(value)
+
+    def truth(self, key: str) -> bool:
+        """Pulumi writes a truth value back as text."""
+        value = str(self.values.get(key, "")).lower()
+        if value not in ("true", "false"):
+            self.reject(key, self.values.get(key), "true or false")
+        return value == "true"
 
     def mapping(self, key: str) -> dict[str, Any]:
         value = self.values.get(key) or {}
@@ -266,14 +299,84 @@ def _check_topology(reader: _Reader, topology: Topology) -> None:
                 reader.reject("nodes", [node.name for node in topology.nodes], f"at least one enabled {role} node")
 
 
-def _options(reader: _Reader) -> dict[str, Any]:
+def _tenant(reader: _Reader, topology: Topology) -> TenantConfig:
+    tenant = TenantConfig(
+        image_name=reader.matching("imageName", re.compile(r"\S+"), "a name without blanks"),
+        physical_network=reader.one_of("physicalNetwork", (PHYSICAL_NETWORK,)),
+        pool=_pool(reader, topology),
+        flavor=_flavor(reader, topology),
+        instance=reader.truth("instance"),
+    )
+    if tenant.instance and not topology.having(Role.COMPUTE):
+        reader.reject("instance", tenant.instance, "false without an enabled compute node")
+    return tenant
+
+
+def _pool(reader: _Reader, topology: Topology) -> tuple[IPv4Address, IPv4Address]:
+    key, text, provider = "allocationPool", reader.text("allocationPool"), topology.provider
+    allowed = (
+        f"FIRST-LAST, two addresses of {provider.cidr} with none of the host, the virtual address or a node between"
+    )
+    try:
+        first, last = (IPv4Address(part.strip()) for part in text.split("-"))
+    except ValueError:
+        reader.reject(key, text, allowed)
+        return topology.vip, topology.vip
+    if first > last or first not in provider.cidr or last not in provider.cidr:
+        reader.reject(key, text, allowed)
+    taken = {
+        "the network's own address": provider.cidr.network_address,
+        "its broadcast address": provider.cidr.broadcast_address,
+        "the host": provider.gateway,
+        "the virtual address": topology.vip,
+        **{node.name: node.address for node in topology.nodes},
+    }
+    for name, address in taken.items():
+        if first <= address <= last:
+            reader.reject(key, text, f"{allowed} ({address} is {name})")
+    return first, last
+
+
+def _flavor(reader: _Reader, topology: Topology) -> Flavor:
+    entry = reader.mapping("flavor")
+    for unknown in sorted(entry.keys() - _FLAVOR_KEYS):
+        reader.reject(f"flavor.{unknown}", entry[unknown], f"the keys {', '.join(sorted(_FLAVOR_KEYS))}")
+    name = entry.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        reader.reject("flavor.name", name, "letters, digits, dots and dashes")
+    flavor = Flavor(
+        name=str(name),
+        vcpus=_number(reader, "flavor.vcpus", entry.get("vcpus"), 1, ""),
+        memory=_number(reader, "flavor.memory", entry.get("memory"), 64, " MiB"),
+        disk=_number(reader, "flavor.disk", entry.get("disk"), 1, " GiB"),
+    )
+    computes = topology.having(Role.COMPUTE)
+    if computes:
+        offered = {
+            "vcpus": max(node.vcpus for node in computes),
+            "memory": max(node.memory for node in computes) - HOST_MEMORY,
+            "disk": max(node.disk for node in computes),
+        }
+        for key, most in offered.items():
+            if getattr(flavor, key) > most:
+                reader.reject(
+                    f"flavor.{key}", getattr(flavor, key), f"{most} or less, what the largest compute node can give"
+                )
+    return flavor
+
+
+def _options(reader: _Reader, site: Site) -> dict[str, Any]:
+    """Only INI files take options; any other text is whole."""
     options = reader.mapping("options")
+    if not all(site.topology.having(role) for role in NEEDED_ROLES):
+        return options
     services = {service.name: service for service in CATALOGUE}
     for name, files in options.items():
         if name not in services:
             reader.reject("options", name, f"the services {', '.join(services)}")
             continue
-        known = [file.name for file in services[name].files]
+        nodes = services[name].nodes(site.topology)[:1]
+        known = [file.name for node in nodes for file, _ in site.ini_files(services[name], node)]
         for file, sections in files.items() if isinstance(files, dict) else [(files, None)]:
             if file not in known:
                 reader.reject(f"options.{name}", file, f"the files {', '.join(known) or '(none)'}")

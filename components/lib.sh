@@ -6,7 +6,7 @@ declare -A secret=()
 while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
 exec </dev/null
 
-units=() logs=() waiting_for=""
+units=() logs=() waiting_for="" files_lock=/run/openstack-lab.files
 
 mask() { # standard input with every secret of this script replaced
   local text name
@@ -34,13 +34,16 @@ explain() { # what was being done, the units' state and the last log lines
 }
 trap 'explain $?' ERR
 
-wait_for() { # WHAT SECONDS COMMAND...
+wait_for() { # WHAT SECONDS COMMAND...: the longer the command takes, the less often it is asked
   waiting_for="$1 (up to $2 s)"
-  local deadline=$((SECONDS + $2))
+  local deadline=$((SECONDS + $2)) begun
   shift 2
-  until "$@" >/dev/null 2>&1; do
+  while
+    begun=${EPOCHREALTIME/./}
+    ! "$@" >/dev/null 2>&1
+  do
     [ $SECONDS -lt $deadline ] || explain 124
-    sleep 1
+    sleep $(((${EPOCHREALTIME/./} - begun) * 4 / 1000000 + 1))
   done
   waiting_for=""
 }
@@ -55,10 +58,13 @@ answers_tcp() { # ADDRESS PORT
 }
 
 file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched where nothing differs.
-  local path=$1 owner=$2 mode=$3 content name
+  local path=$1 owner=$2 mode=$3 content name lock
   content=$(cat && printf .)
   content=${content%.}
   for name in "${!secret[@]}"; do content=${content//"@$name@"/"${secret[$name]}"}; done
+  # Services that share a file write it side by side.
+  exec {lock}>>"$files_lock"
+  flock "$lock"
   [ -d "${path%/*}" ] || install -d "${path%/*}"
   (umask 077 && printf %s "$content" >"$path.new")
   chown "$owner" "$path.new"
@@ -69,6 +75,7 @@ file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched w
     mv -f "$path.new" "$path"
     echo "wrote $path"
   fi
+  exec {lock}>&-
 }
 
 start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run with the files of this digest already
@@ -76,6 +83,7 @@ start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run wit
   shift 3
   units=("$@")
   SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
+  ! systemctl show --property=NeedDaemonReload "$@" | grep -q yes || systemctl daemon-reload
   if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet "$@"; then return; fi
   systemctl "$verb" "$@"
   install -d /run/openstack-lab

@@ -134,6 +134,19 @@ def local_secret_file(name: str, path: Path, text: str, *, opts: pulumi.Resource
     )
 
 
+def local_on_delete(name: str, script: str, stdin: str, *, opts: pulumi.ResourceOptions) -> command.local.Command:
+    """A command in the checkout on the operator's machine that runs when the resource is deleted, and only then."""
+    return command.local.Command(
+        name,
+        create="true",
+        delete=script,
+        stdin=pulumi.Output.secret(stdin),
+        logging=command.local.Logging.STDERR,
+        add_previous_output_in_env=False,
+        opts=opts,
+    )
+
+
 def _sharing_fate(host: Host, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
     fate = pulumi.ResourceOptions(deleted_with=host.resource, replace_with=[host.resource])
     return pulumi.ResourceOptions.merge(opts, fate)

@@ -28,6 +28,7 @@ _GUIDE = {
     "openstack_rabbitmq_password": "openstack123",
     "admin_identity_password": "admin",
     "myuser_identity_password": "myuser",
+    "neutron_metadata_secret": "2GosJ41hQbkcku8",
 }
 
 

@@ -75,9 +75,9 @@ class Topology:
         """Name of the virtual address that every API URL uses (guide 4.7.1)."""
         return f"openstack-vip.{self.domain}"
 
-    def having(self, role: Role) -> tuple[Node, ...]:
-        """The nodes that have the role, in order; the first one does what is done once."""
-        return tuple(node for node in self.nodes if role in node.roles)
+    def having(self, *roles: Role) -> tuple[Node, ...]:
+        """The nodes that have any of the roles, in order; the first one does what is done once."""
+        return tuple(node for node in self.nodes if node.roles.intersection(roles))
 
     def hosts_file(self) -> str:
         """/etc/hosts of every node, and of the operator inside `make shell`."""

@@ -25,6 +25,11 @@ class Client:
         return f"{self.username}_identity_password"
 
 
+TENANT_KEY = "tenant"
+"""Name of the key pair, among the lab's secrets, that opens the tenant's instances."""
+
+KEY_FILE = "demo-key"
+
 ADMIN = Client("admin-openrc", "admin", "admin")
 DEMO = Client("demo-openrc", "myuser", "myproject")
 
@@ -46,19 +51,19 @@ def render(client: Client, password: str, site: Site) -> str:
 
 
 class ClientFiles(pulumi.ComponentResource):
-    """`admin-openrc` and `demo-openrc` on the operator's machine; `paths` by file name."""
+    """`admin-openrc`, `demo-openrc` and the tenant's private key `demo-key` on the operator's machine.
+
+    `paths` by file name.
+    """
 
     paths: dict[str, Path]
 
     def __init__(self, site: Site, secrets: Secrets, directory: Path) -> None:
-        """Write both files into `directory`."""
+        """Write the files into `directory`."""
         super().__init__("lab:cloud:ClientFiles", "clients")
-        self.paths = {client.file: directory / client.file for client in (ADMIN, DEMO)}
-        for client in (ADMIN, DEMO):
-            remote.local_secret_file(
-                client.file,
-                self.paths[client.file],
-                render(client, secrets.value(client.password_name), site),
-                opts=pulumi.ResourceOptions(parent=self),
-            )
+        texts = {client.file: render(client, secrets.value(client.password_name), site) for client in (ADMIN, DEMO)}
+        texts[KEY_FILE] = secrets.ssh_key(TENANT_KEY).private
+        self.paths = {name: directory / name for name in texts}
+        for name, text in texts.items():
+            remote.local_secret_file(name, self.paths[name], text, opts=pulumi.ResourceOptions(parent=self))
         self.register_outputs({})

@@ -7,45 +7,54 @@ Keystone answers, `cloud` waits until every endpoint exists and every service an
 import pulumi
 import pulumi_openstack as openstack
 
-from components.cloud.clients import ADMIN
-from components.cloud.identity import Identity
+from components.cloud.clients import ADMIN, DEMO, TENANT_KEY
+from components.cloud.instance import Access, Instance
+from components.cloud.network import ProviderNetwork
+from components.cloud.provider import log_in
 from components.cloud.tenant import PublicImage, Tenant
 from components.config import Config
 from components.control_plane.control_plane import ControlPlane
-from components.services import keystone
 
 
 class Cloud(pulumi.ComponentResource):
-    """Identity, tenant and public image."""
+    """Tenant, public image, provider network, flavor, and the tenant's instance if there is to be one."""
+
+    instance: Instance | None = None
 
     def __init__(self, config: Config, control_plane: ControlPlane, opts: pulumi.ResourceOptions) -> None:
         """Fill the cloud once its services answer."""
         super().__init__("lab:cloud:Cloud", "cloud", None, opts)
-        site, secrets = config.site, config.secrets
-        services = control_plane.services
-        self._auth_url = f"http://{site.topology.vip}:{keystone.PORT}/v3"
-        self._region = site.region
-        password = secrets.value(ADMIN.password_name)
-
-        at_keystone = self._openstack("identity", password, services["keystone"].everywhere())
-        bootstrapped = pulumi.ResourceOptions(parent=self, provider=at_keystone)
-        identity = Identity(site, secrets, services["keystone"].outputs["bootstrap"], bootstrapped)
-        Tenant(secrets, bootstrapped)
-
-        everything = [resource for service in services.values() for resource in service.everywhere()]
-        complete = self._openstack("cloud", password, [*identity.endpoints, *everything])
-        PublicImage(config.image_name, config.hypervisor.image, pulumi.ResourceOptions(parent=self, provider=complete))
-        self.register_outputs({})
-
-    def _openstack(self, name: str, password: str, after: list[pulumi.Resource]) -> openstack.Provider:
-        return openstack.Provider(
-            name,
-            auth_url=self._auth_url,
-            region=self._region,
-            user_name=ADMIN.username,
-            password=pulumi.Output.secret(password),
-            tenant_name=ADMIN.project,
-            user_domain_name="Default",
-            project_domain_name="Default",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+        site, secrets, catalog = config.site, config.secrets, control_plane.catalog
+        tenant = Tenant(secrets, pulumi.ResourceOptions(parent=self, provider=catalog.provider))
+        everything = [resource for each in control_plane.services.values() for resource in each.everywhere()]
+        complete = log_in(
+            "cloud",
+            ADMIN,
+            site,
+            secrets,
+            pulumi.ResourceOptions(parent=self, depends_on=[*catalog.everywhere(), *everything]),
         )
+        as_admin = pulumi.ResourceOptions(parent=self, provider=complete)
+        image = PublicImage(config.tenant.image_name, config.hypervisor.image, as_admin)
+        network = ProviderNetwork(site, config.tenant, as_admin)
+        flavor = openstack.compute.Flavor(
+            "flavor",
+            name=config.tenant.flavor.name,
+            vcpus=config.tenant.flavor.vcpus,
+            ram=config.tenant.flavor.memory,
+            disk=config.tenant.flavor.disk,
+            is_public=True,
+            opts=as_admin,
+        )
+        myuser = log_in(
+            "tenant",
+            DEMO,
+            site,
+            secrets,
+            pulumi.ResourceOptions(parent=self, depends_on=[*catalog.everywhere(), *tenant.everywhere(), *everything]),
+        )
+        as_tenant = pulumi.ResourceOptions(parent=self, provider=myuser)
+        access = Access(secrets.ssh_key(TENANT_KEY), as_tenant)
+        if config.tenant.instance:
+            self.instance = Instance(image.image, flavor, network, access, as_tenant)
+        self.register_outputs({})

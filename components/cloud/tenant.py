@@ -30,10 +30,14 @@ class Tenant(pulumi.ComponentResource):
             opts=child,
         )
         role = openstack.identity.Role("myrole", name="myrole", opts=child)
-        openstack.identity.RoleAssignment(
+        self.assignment = openstack.identity.RoleAssignment(
             "myuser-myrole", user_id=user.id, project_id=project.id, role_id=role.id, opts=child
         )
         self.register_outputs({})
+
+    def everywhere(self) -> list[pulumi.Resource]:
+        """What has to be there before the user can log in to the project."""
+        return [self.assignment]
 
 
 class PublicImage(pulumi.ComponentResource):

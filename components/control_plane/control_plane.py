@@ -5,31 +5,59 @@ from collections.abc import Mapping
 import pulumi
 
 from components import remote
+from components.control_plane.catalog import Catalog
 from components.control_plane.host import PreparedHost
-from components.control_plane.service import ServiceOnNodes
-from components.services.model import Site
-from components.topology import Node, Role
+from components.control_plane.membership import leave_on_delete
+from components.control_plane.service import Awaited, ServiceOnNodes
+from components.secrets import Secrets
+from components.services.keystone import KEYSTONE
+from components.services.model import CATALOG, EVERY_ROLE, Site
+from components.topology import Role
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """Every service that has nodes to run on, by name."""
+    """Every service that has nodes to run on, by name, and what Keystone knows of them."""
 
     services: dict[str, ServiceOnNodes]
+    catalog: Catalog
 
-    def __init__(self, site: Site, hosts: Mapping[str, remote.Host], opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self, site: Site, secrets: Secrets, hosts: Mapping[str, remote.Host], opts: pulumi.ResourceOptions
+    ) -> None:
         """Prepare the machines (`hosts`, by node name), then set up the services in catalogue order."""
         super().__init__("lab:openstack:ControlPlane", "control-plane", None, opts)
         child = pulumi.ResourceOptions(parent=self)
         prepared = {name: PreparedHost(host, site, child) for name, host in hosts.items()}
-
-        def on(nodes: tuple[Node, ...]) -> dict[str, PreparedHost]:
-            return {node.name: prepared[node.name] for node in nodes}
-
-        database = on(site.topology.having(Role.DATABASE))
+        database = site.topology.having(Role.DATABASE)[0]
+        with_database = pulumi.ResourceOptions(parent=self, deleted_with=hosts[database.name].resource)
         self.services = {}
+        earlier: dict[str, Awaited] = {}
         for service in site.catalogue:
-            if nodes := service.nodes(site.topology):
-                self.services[service.name] = ServiceOnNodes(
-                    service, site, on(nodes), database, self.services, pulumi.ResourceOptions(parent=self)
+            if not service.nodes(site.topology):
+                continue
+            earlier[service.name] = self.services[service.name] = ServiceOnNodes(
+                service, site, prepared, earlier, pulumi.ResourceOptions(parent=self)
+            )
+            if service is KEYSTONE:
+                earlier[CATALOG] = self.catalog = Catalog(
+                    site, secrets, self.services[service.name], pulumi.ResourceOptions.merge(child, with_database)
                 )
+        self._memberships(site, hosts, with_database)
         self.register_outputs({})
+
+    def _memberships(self, site: Site, hosts: Mapping[str, remote.Host], opts: pulumi.ResourceOptions) -> None:
+        """What goes first when a compute node is switched off."""
+        units = [
+            unit
+            for service in site.catalogue
+            if Role.COMPUTE in service.roles and service.roles != EVERY_ROLE
+            for unit in site.packaging(service).units
+        ]
+        for node in site.topology.having(Role.COMPUTE):
+            steps = [step for service in self.services.values() for step in service.ready.get(node.name, ())]
+            leave_on_delete(
+                hosts[node.name],
+                site,
+                units,
+                pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=steps)),
+            )

@@ -2,15 +2,26 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import pulumi
 
 from components import remote
 from components.control_plane.host import PreparedHost
-from components.services.model import Listener, Migration, RenderedFile, Service, Site, When
-from components.topology import Node
+from components.services.model import EVERY_ROLE, Listener, Migration, RenderedFile, Service, Site, When
+from components.topology import Node, Role
 
 READY_SECONDS = 900
+
+
+class Awaited(Protocol):
+    """What others wait for."""
+
+    def awaited_by(self, node: str) -> list[pulumi.Resource]:
+        """What has to be there before a service on `node` starts."""
+
+    def everywhere(self) -> list[pulumi.Resource]:
+        """All of it."""
 
 
 class ServiceOnNodes(pulumi.ComponentResource):
@@ -24,42 +35,43 @@ class ServiceOnNodes(pulumi.ComponentResource):
         self,
         service: Service,
         site: Site,
-        hosts: Mapping[str, PreparedHost],
-        database: Mapping[str, PreparedHost],
-        earlier: "Mapping[str, ServiceOnNodes]",
+        prepared: Mapping[str, PreparedHost],
+        earlier: Mapping[str, Awaited],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        """`hosts` are the service's own, `database` holds the database nodes, `earlier` the services before it."""
+        """`prepared` are all nodes, by name; `earlier` is what the service may wait for, by name."""
         super().__init__("lab:openstack:Service", service.name, None, opts)
         self.service = service
         self.site = site
         self.outputs = {}
+        self._prepared = prepared
+        hosts = {node.name: prepared[node.name] for node in service.nodes(site.topology)}
         first = next(iter(hosts))
-        files = {name: site.files(service, prepared.host.node) for name, prepared in hosts.items()}
+        files = {name: site.files(service, each.host.node) for name, each in hosts.items()}
         installed = {
-            name: self._run(f"{name}-files", prepared, remote.install_files(files[name]), after=[prepared.ready])
-            for name, prepared in hosts.items()
+            name: self._run(f"{name}-files", each, remote.install_files(files[name]), after=[each.ready])
+            for name, each in hosts.items()
         }
         before: dict[str, list[pulumi.Resource]] = {name: [resource] for name, resource in installed.items()}
         once: list[pulumi.Resource] = []
         if service.migrations:
-            granted = self._grant(next(iter(database.values())), after=earlier["mariadb"].everywhere())
+            granted = self._grant(self._first(Role.DATABASE), after=earlier["mariadb"].everywhere())
             through_vip = earlier["keepalived"].everywhere()
-            for migration in service.migrations:
-                once.append(
-                    self._run(
-                        f"migrate-{migration.database}",
-                        hosts[first],
-                        self._migrate(migration),
-                        after=[*before[first], *once, granted, *through_vip],
-                        masks=texts(files[first]),
-                    )
+            once += [
+                self._run(
+                    f"migrate-{migration.database}",
+                    hosts[first],
+                    self._migrate(migration),
+                    after=[*before[first], granted, *through_vip],
+                    masks=texts(files[first]),
                 )
+                for migration in service.migrations
+            ]
         once += self._tasks(When.BEFORE_START, hosts, files, before, once)
         started: dict[str, list[pulumi.Resource]] = {}
-        for name, prepared in hosts.items():
+        for name, each in hosts.items():
             awaited = [resource for other in service.after for resource in earlier[other].awaited_by(name)]
-            started[name] = [self._start(prepared, files[name], after=[*before[name], *once, *awaited])]
+            started[name] = [self._start(each, files[name], after=[*before[name], *once, *awaited])]
         beside = self._tasks(When.BESIDE_START, hosts, files, before, once)
         last = self._tasks(When.AFTER_START, hosts, files, started, [])
         self.ready = {name: [*resources, *beside, *last] for name, resources in started.items()}
@@ -67,7 +79,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
 
     def awaited_by(self, node: str) -> list[pulumi.Resource]:
         """What a service on `node` waits for: the same node's where this one is everywhere, else all nodes'."""
-        return self.ready[node] if self.service.role is None else self.everywhere()
+        return self.ready[node] if self.service.roles == EVERY_ROLE else self.everywhere()
 
     def everywhere(self) -> list[pulumi.Resource]:
         """The last steps on all nodes."""
@@ -85,11 +97,13 @@ class ServiceOnNodes(pulumi.ComponentResource):
         added: list[pulumi.Resource] = []
         for task in (task for task in self.service.tasks if task.when is when):
             for name in list(hosts)[:1] if task.once else hosts:
+                where = self._first(task.role) if task.role else hosts[name]
+                after = [step for steps in done.values() for step in steps] if task.role else done[name]
                 resource = self._run(
                     task.name if task.once else f"{name}-{task.name}",
-                    hosts[name],
-                    task.script(self.site, hosts[name].host.node),
-                    after=[*done[name], *once, *added],
+                    where,
+                    task.script(self.site, where.host.node),
+                    after=[*after, *once, *added],
                     masks=texts(files[name]),
                     seconds=task.seconds,
                 )
@@ -99,6 +113,9 @@ class ServiceOnNodes(pulumi.ComponentResource):
                 else:
                     done[name].append(resource)
         return added
+
+    def _first(self, role: Role) -> PreparedHost:
+        return self._prepared[self.site.topology.having(role)[0].name]
 
     def _grant(self, database: PreparedHost, after: Iterable[pulumi.Resource]) -> pulumi.Resource:
         user = self.service.name
@@ -129,6 +146,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
         lines = [f"logs=({remote.words(*packaging.logs)})"]
         if self.service.check:
             lines.append(self.service.check(self.site, node))
+        if packaging.prepare:
+            lines.append(packaging.prepare)
         if packaging.units:
             lines.append(remote.words("start", self.service.name, digest, verb, *packaging.units))
         if packaging.activate:
@@ -149,7 +168,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
     def _answers(self, listener: Listener, node: Node) -> str:
         what = f"{self.service.name} on {node.name}, {node.address}:{listener.port}"
         if listener.speaks_http:
-            check = ["answers_http", f"http://{node.address}:{listener.port}/"]
+            check = ["answers_http", f"http://{node.address}:{listener.port}{listener.path}"]
         else:
             check = ["answers_tcp", str(node.address), str(listener.port)]
         return remote.words("wait_for", what, str(READY_SECONDS), *check)

@@ -4,20 +4,26 @@ Debian's API daemons read /etc/default/<name>, where DAEMON_ARGS replaces their 
 packages' own (all addresses, 8 to 16 processes) would collide with HAProxy and drown a small node.
 """
 
+from components.services import horizon, keystone
 from components.services.ini import Ini
 from components.services.model import ConfigFile, Packaging, Release, Site, Text
+from components.services.neutron import PHYSICAL_NETWORK
 from components.topology import Node, mac
 
 _BRIDGE = "br0"
 
 
-def _uwsgi(name: str, port: int, ini: str, threads: int) -> ConfigFile:
-    """/etc/default/<name> of an API that Debian runs under uWSGI on the node's own address."""
+def _uwsgi(name: str, port: int, ini: str) -> ConfigFile:
+    """/etc/default/<name> of an API that Debian runs under uWSGI on the node's own address.
+
+    One thread a process: with more, the first requests of Keystone or Nova race to load oslo.policy's rules (one gets
+    status 500), and Neutron's eventlet hangs for good.
+    """
 
     def content(site: Site, node: Node) -> str:
         return (
             f'DAEMON_ARGS="--http-socket {node.address}:{port} --ini {ini} '
-            f'--processes {site.workers(node)} --threads {threads}"\n'
+            f'--processes {site.workers(node)} --threads 1"\n'
         )
 
     return ConfigFile(path=f"/etc/default/{name}", content=content)
@@ -94,6 +100,70 @@ def _glance_store(_site: Site, _node: Node) -> Ini:
     }
 
 
+def _patient(unit: str) -> ConfigFile:
+    """A start that is to be reported gets 90 s of systemd; on a busy emulated machine Nova takes longer."""
+    return ConfigFile(
+        path=f"/etc/systemd/system/{unit}.service.d/patient.conf",
+        content=lambda _site, _node: "[Service]\nTimeoutStartSec=900\n",
+    )
+
+
+def _console_proxy(_site: Site, _node: Node) -> str:
+    return "NOVA_CONSOLE_PROXY_TYPE=novnc\nNOVA_SERIAL_PROXY_START=false\n"
+
+
+def _linuxbridge(_site: Site, _node: Node) -> Ini:
+    return {"linux_bridge": {"physical_interface_mappings": f"{PHYSICAL_NETWORK}:prov0"}}
+
+
+def _nova(site: Site, _node: Node) -> Ini:
+    """Two are the catalog's matter today, and deprecated; `nova-status upgrade check` asks for the service user."""
+    return {
+        "api": {"auth_strategy": None},
+        "glance": {"api_servers": None},
+        "service_user": {**keystone.login(site, "nova"), "region_name": None, "send_service_user_token": True},
+    }
+
+
+def _neutron(_site: Site, _node: Node) -> Ini:
+    return {"experimental": {"linuxbridge": True}}
+
+
+def _apache_ports(_site: Site, node: Node) -> str:
+    return f"Listen {node.address}:{horizon.PORT}\n"
+
+
+def _dashboard_site(site: Site, node: Node) -> str:
+    return f"""WSGIScriptAlias {horizon.PATH} /usr/share/openstack-dashboard/wsgi.py process-group=horizon
+WSGIDaemonProcess horizon user=www-data group=www-data processes={site.workers(node)} threads=4 display-name=horizon
+WSGIProcessGroup horizon
+WSGIApplicationGroup %{{GLOBAL}}
+# At the start, not at the first page.
+WSGIImportScript /usr/share/openstack-dashboard/wsgi.py process-group=horizon application-group=%{{GLOBAL}}
+Alias {horizon.PATH}/static /var/lib/openstack-dashboard/static
+Alias /static /var/lib/openstack-dashboard/static
+RedirectMatch ^/$ {horizon.PATH}/
+
+<Directory /usr/share/openstack-dashboard>
+  Require all granted
+</Directory>
+
+<Directory /var/lib/openstack-dashboard/static>
+  Require all granted
+</Directory>
+"""
+
+
+_DASHBOARD = """dashboard=/var/lib/openstack-dashboard
+if [ ! -e $dashboard/compressed-for-dashboard ]; then
+  run_as root python3 /usr/share/openstack-dashboard/manage.py compress --force
+  touch $dashboard/compressed-for-dashboard
+fi
+rm -f /etc/apache2/sites-enabled/*.conf
+ln -s ../sites-available/openstack-lab.conf /etc/apache2/sites-enabled/
+apache2ctl -t"""
+"""The template's static files are made for the dashboard's address already; the packages' are for another one."""
+
 ZED_DEBIAN12 = Release(
     name="zed-debian12",
     title="OpenStack Zed, Debian 12",
@@ -132,7 +202,7 @@ ZED_DEBIAN12 = Release(
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
             units=("keystone.service",),
-            files=(_uwsgi("keystone", 5000, "/etc/keystone/keystone-uwsgi.ini", threads=4),),
+            files=(_uwsgi("keystone", 5000, "/etc/keystone/keystone-uwsgi.ini"),),
             logs=("/var/log/keystone/keystone.log",),
         ),
         "glance": Packaging(
@@ -140,6 +210,74 @@ ZED_DEBIAN12 = Release(
             units=("glance-api.service",),
             settings={"glance-api.conf": _glance_store},
             logs=("/var/log/glance/glance-api.log",),
+        ),
+        "placement": Packaging(
+            packages=("placement-api", "python3-pymysql", "python3-memcache"),
+            units=("placement-api.service",),
+            files=(_uwsgi("placement-api", 8778, "/etc/placement/placement-api-uwsgi.ini"),),
+            logs=("/var/log/placement/placement-api.log",),
+        ),
+        "nova": Packaging(
+            packages=(
+                *("nova-api", "nova-conductor", "nova-scheduler", "nova-consoleproxy"),
+                *("python3-pymysql", "python3-memcache"),
+            ),
+            units=(
+                *("nova-conductor.service", "nova-scheduler.service"),
+                *("nova-api.service", "nova-api-metadata.service", "nova-novncproxy.service"),
+            ),
+            files=(
+                _uwsgi("nova-api", 8774, "/etc/nova/nova-api-uwsgi.ini"),
+                _uwsgi("nova-api-metadata", 8775, "/etc/nova/nova-api-metadata-uwsgi.ini"),
+                ConfigFile(path="/etc/default/nova-consoleproxy", content=_console_proxy),
+                _patient("nova-conductor"),
+                _patient("nova-scheduler"),
+            ),
+            settings={"nova.conf": _nova},
+            logs=("/var/log/nova/nova-api.log", "/var/log/nova/nova-conductor.log", "/var/log/nova/nova-scheduler.log"),
+        ),
+        "nova-compute": Packaging(
+            packages=("nova-compute", "nova-compute-qemu", "libvirt-daemon-system", "qemu-system-x86", "qemu-utils"),
+            units=("libvirtd.service", "nova-compute.service"),
+            files=(_patient("nova-compute"),),
+            settings={"nova.conf": _nova},
+            logs=("/var/log/nova/nova-compute.log",),
+        ),
+        "neutron": Packaging(
+            packages=("neutron-server", "python3-pymysql", "python3-memcache"),
+            units=("neutron-api.service", "neutron-rpc-server.service"),
+            files=(_uwsgi("neutron-server", 9696, "/etc/neutron/neutron-api-uwsgi.ini"),),
+            settings={"neutron.conf": _neutron},
+            logs=("/var/log/neutron/neutron-api.log", "/var/log/neutron/neutron-rpc-server.log"),
+        ),
+        "neutron-linuxbridge": Packaging(
+            packages=("neutron-linuxbridge-agent", "bridge-utils", "ebtables", "iptables", "ipset"),
+            units=("neutron-linuxbridge-agent.service",),
+            settings={"neutron.conf": _neutron, "linuxbridge_agent.ini": _linuxbridge},
+            logs=("/var/log/neutron/neutron-linuxbridge-agent.log",),
+        ),
+        "neutron-dhcp": Packaging(
+            packages=("neutron-dhcp-agent", "dnsmasq-base"),
+            units=("neutron-dhcp-agent.service",),
+            settings={"neutron.conf": _neutron},
+            logs=("/var/log/neutron/neutron-dhcp-agent.log",),
+        ),
+        "neutron-metadata": Packaging(
+            packages=("neutron-metadata-agent",),
+            units=("neutron-metadata-agent.service",),
+            settings={"neutron.conf": _neutron},
+            logs=("/var/log/neutron/neutron-metadata-agent.log",),
+        ),
+        "horizon": Packaging(
+            packages=("openstack-dashboard", "openstack-dashboard-apache", "apache2", "libapache2-mod-wsgi-py3"),
+            units=("apache2.service",),
+            paths={"/etc/openstack-dashboard/local_settings": "/etc/openstack-dashboard/local_settings.d/_9999_lab.py"},
+            files=(
+                ConfigFile(path="/etc/apache2/ports.conf", content=_apache_ports),
+                ConfigFile(path="/etc/apache2/sites-available/openstack-lab.conf", content=_dashboard_site),
+            ),
+            prepare=_DASHBOARD,
+            logs=("/var/log/apache2/error.log",),
         ),
     },
 )

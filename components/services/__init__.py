@@ -2,9 +2,13 @@
 
 from components.services.glance import GLANCE
 from components.services.haproxy import HAPROXY, KEEPALIVED
+from components.services.horizon import HORIZON
 from components.services.infrastructure import MARIADB, MEMCACHED, NETWORK, RABBITMQ, TIME
 from components.services.keystone import KEYSTONE
 from components.services.model import Service
+from components.services.neutron import DHCP, LINUXBRIDGE, METADATA, NEUTRON
+from components.services.nova import COMPUTE, NOVA
+from components.services.placement import PLACEMENT
 
 CATALOGUE: tuple[Service, ...] = (
     TIME,
@@ -16,4 +20,12 @@ CATALOGUE: tuple[Service, ...] = (
     KEEPALIVED,
     KEYSTONE,
     GLANCE,
+    PLACEMENT,
+    NOVA,
+    NEUTRON,
+    LINUXBRIDGE,
+    DHCP,
+    METADATA,
+    COMPUTE,
+    HORIZON,
 )

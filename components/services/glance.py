@@ -1,6 +1,6 @@
 """Glance with a file store on the controller (guide 4.7.2)."""
 
-from components.services import keystone
+from components.services import keystone, scripts
 from components.services.ini import Ini
 from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site
 from components.topology import Node, Role
@@ -24,9 +24,12 @@ def _glance_api_conf(site: Site, node: Node) -> Ini:
 
 GLANCE = Service(
     name="glance",
-    role=Role.CONTROLLER,
+    roles=(Role.CONTROLLER,),
     after=("mariadb", "memcached", "haproxy", "keepalived"),
-    files=(ConfigFile(path="/etc/glance/glance-api.conf", content=_glance_api_conf, group="glance", mode="0640"),),
+    files=(
+        ConfigFile(path="/etc/glance/glance-api.conf", content=_glance_api_conf, group="glance", mode="0640"),
+        ConfigFile(path="/root/glance-restart.sh", content=scripts.restart("glance"), mode="0755"),
+    ),
     migrations=(Migration(database="glance", command="glance-manage db_sync"),),
     listeners=(Listener(name="glance-api", port=PORT, single=True),),
     endpoint=Endpoint(type="image", description="OpenStack Image", port=PORT),

@@ -3,7 +3,7 @@
 import json
 
 from components.services.ini import Ini
-from components.services.model import ConfigFile, Listener, Service, Site, Task, When
+from components.services.model import EVERY_ROLE, ConfigFile, Listener, Service, Site, Task, When
 from components.topology import Node, Role
 
 
@@ -18,13 +18,13 @@ def _chrony_conf(site: Site, node: Node) -> str:
 
 TIME = Service(
     name="time",
-    role=None,
+    roles=EVERY_ROLE,
     files=(ConfigFile(path="/etc/chrony.conf", content=_chrony_conf),),
 )
 """The first controller asks the configured servers and is the lab's own clock where they are out of reach."""
 
 
-NETWORK = Service(name="network", role=None)
+NETWORK = Service(name="network", roles=EVERY_ROLE)
 """A permanent bridge that holds the node's address, so that Neutron's agent never takes it; all the release's."""
 
 
@@ -57,7 +57,7 @@ FLUSH PRIVILEGES;
 
 MARIADB = Service(
     name="mariadb",
-    role=Role.DATABASE,
+    roles=(Role.DATABASE,),
     files=(ConfigFile(path="/etc/my.cnf.d/openstack.cnf", content=_openstack_cnf),),
     tasks=(Task(name="secure", script=_secure_database, when=When.AFTER_START, once=False),),
     listeners=(
@@ -98,7 +98,7 @@ def _definitions(_site: Site, _node: Node) -> str:
 
 RABBITMQ = Service(
     name="rabbitmq",
-    role=Role.DATABASE,
+    roles=(Role.DATABASE,),
     files=(
         ConfigFile(path="/etc/rabbitmq/rabbitmq.conf", content=_rabbitmq_conf),
         ConfigFile(path="/etc/rabbitmq/rabbitmq-env.conf", content=_rabbitmq_env),
@@ -119,7 +119,7 @@ RABBITMQ = Service(
 
 MEMCACHED = Service(
     name="memcached",
-    role=Role.DATABASE,
+    roles=(Role.DATABASE,),
     listeners=(Listener(name="memcached", port=11211, speaks_http=False, single=True),),
 )
 """One cache for Keystone tokens, auth_token middleware and dashboard sessions."""

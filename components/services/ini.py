@@ -29,11 +29,12 @@ def merge(*layers: Ini) -> dict[str, dict[str, Value]]:
 
 
 def render(settings: Ini) -> str:
-    """The file's text: sections and options in the order of the data, a blank line between sections."""
-    return "\n".join(
-        "".join([f"[{section}]\n", *(_lines(option, value) for option, value in options.items())])
+    """The file's text: sections and options in the order of the data, a blank line between sections, none empty."""
+    sections = {
+        section: "".join(_lines(option, value) for option, value in options.items())
         for section, options in settings.items()
-    )
+    }
+    return "\n".join(f"[{section}]\n{lines}" for section, lines in sections.items() if lines)
 
 
 def _lines(option: str, value: Value) -> str:

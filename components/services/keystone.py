@@ -25,6 +25,20 @@ def authtoken(site: Site, user: str) -> Ini:
     }
 
 
+def login(site: Site, user: str) -> dict[str, str]:
+    """Options by which one service uses another as `user`, the same in every such section (guide 4.7.2, 4.7.3)."""
+    return {
+        "auth_url": f"http://{site.vip_name}:{PORT}",
+        "auth_type": "password",
+        "project_domain_name": "Default",
+        "user_domain_name": "Default",
+        "region_name": site.region,
+        "project_name": "service",
+        "username": user,
+        "password": f"@{user}_identity_password@",
+    }
+
+
 def _keystone_conf(site: Site, _node: Node) -> Ini:
     return {
         "database": {"connection": site.database_url("keystone", "keystone")},
@@ -67,7 +81,7 @@ query_as keystone "${{secret[keystone_database_password]}}" {site.vip_name} keys
 
 KEYSTONE = Service(
     name="keystone",
-    role=Role.CONTROLLER,
+    roles=(Role.CONTROLLER,),
     after=("mariadb", "memcached", "haproxy", "keepalived"),
     files=(ConfigFile(path="/etc/keystone/keystone.conf", content=_keystone_conf, group="keystone", mode="0640"),),
     migrations=(Migration(database="keystone", command="keystone-manage db_sync"),),

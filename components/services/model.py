@@ -11,6 +11,14 @@ from typing import TypeAlias
 from components.services.ini import Ini, merge, render
 from components.topology import Node, Role, Topology
 
+EVERY_ROLE = tuple(Role)
+
+INTERFACES = ("public", "internal", "admin")
+"""A service's endpoints in the catalog, all with one URL."""
+
+CATALOG = "catalog"
+"""In `Service.after`: the users, roles and endpoints of all services in Keystone."""
+
 Text: TypeAlias = "Callable[[Site, Node], str]"
 """A text that follows from the site's facts and the node it is for."""
 
@@ -63,15 +71,18 @@ class Mode(StrEnum):
 class Listener:
     """A port that HAProxy opens on the virtual address and hands to the service's nodes; `name-port` is its section.
 
-    `speaks_http` tells how readiness is asked for: by any HTTP answer below 500, or by a TCP connection.
-    `single` hands everything to the first node: its data is not replicated to the others.
+    `speaks_http` tells how readiness is asked for: by any HTTP answer below 500 to `path`, or by a TCP connection.
+    `single` hands everything to the first node: its data is not replicated to the others. `sticky` keeps a browser on
+    one node by a cookie.
     """
 
     name: str
     port: int
     mode: Mode = Mode.TCP
     speaks_http: bool = True
+    path: str = "/"
     single: bool = False
+    sticky: bool = False
     options: tuple[str, ...] = ()
 
 
@@ -85,15 +96,17 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A step beyond those that every service has. Idempotent; `once` runs it on the first node of the role only.
+    """A step beyond those that every service has. Idempotent; `once` runs it on the service's first node only.
 
-    What the script prints is the resource's output: a digest or an identifier, never a secret.
+    `role` runs it on the first node of another role, once every node of the service got so far. What the script prints
+    is the resource's output: a digest or an identifier, never a secret.
     """
 
     name: str
     script: Text
     when: When = When.BEFORE_START
     once: bool = True
+    role: Role | None = None
     seconds: int = 600
 
 
@@ -109,13 +122,13 @@ class Migration:
 class Service:
     """A service of the lab.
 
-    `role` None puts it on every node; `after` names services that must answer before it starts. `check` runs before
-    every start, so that files that would break the service never reach it; `ready` waits, after every start, for
-    what no listener tells.
+    Every node with one of `roles` has it; `after` names services that must answer before it starts, or CATALOG.
+    `check` runs before every start, so that files that would break the service never reach it; `ready` waits, after
+    every start, for what no listener tells.
     """
 
     name: str
-    role: Role | None
+    roles: tuple[Role, ...]
     after: tuple[str, ...] = ()
     files: tuple[ConfigFile, ...] = ()
     migrations: tuple[Migration, ...] = ()
@@ -134,7 +147,7 @@ class Service:
 
     def nodes(self, topology: Topology) -> tuple[Node, ...]:
         """The nodes it runs on."""
-        return topology.nodes if self.role is None else topology.having(self.role)
+        return topology.having(*self.roles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +165,8 @@ class Packaging:
     """File name -> settings laid over the service's own."""
     logs: tuple[str, ...] = ()
     """Log files that a failing start shows, besides the units' journal."""
+    prepare: str = ""
+    """Script that runs before every start, once the files are in place."""
     activate: str = ""
     """Command that makes changed files take effect where there is no unit to restart."""
 
@@ -232,8 +247,16 @@ class Site:
             content = file.content(self, node)
             if not isinstance(content, str) and file.path not in packaging.omits:
                 overlay = packaging.settings.get(file.name)
-                own = self.options.get(service.name, {}).get(file.name, {})
-                yield file, merge(content, overlay(self, node) if overlay else {}, own)
+                yield file, merge(content, overlay(self, node) if overlay else {}, self._options(file, node))
+
+    def _options(self, file: ConfigFile, node: Node) -> Ini:
+        """The operator's own for a file, given with any of the services that share it on the node."""
+        sharing = (
+            service
+            for service in self.catalogue
+            if node in service.nodes(self.topology) and file.path in [each.path for each in service.files]
+        )
+        return merge(*(self.options.get(service.name, {}).get(file.name, {}) for service in sharing))
 
     def _text(self, service: Service, file: ConfigFile, node: Node) -> str:
         content = file.content(self, node)

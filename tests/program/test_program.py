@@ -1,5 +1,6 @@
 """The whole program against a recording engine: what it asks for, in what order, with which secrets."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,10 +8,36 @@ import pytest
 
 from components.config import PROJECT
 from components.releases import RELEASES
+from components.services import CATALOGUE
+from components.services.glance import GLANCE
+from components.services.model import CATALOG
 from tests import stacks
 from tests.program import engine
 
 GOLDEN = Path(__file__).parent / "urns"
+
+
+def with_enabled(*names: str) -> str:
+    """Changes that switch machines of the lab on."""
+    nodes = stacks.values("lab")["nodes"]
+    for name in names:
+        nodes[name]["enabled"] = True
+    return json.dumps({"nodes": nodes})
+
+
+def changed(before: dict[str, engine.Resource], after: dict[str, engine.Resource]) -> set[str]:
+    """Names of the resources whose inputs an update would change."""
+    return {before[key].name for key in before.keys() & after.keys() if before[key].inputs != after[key].inputs}
+
+
+def added(before: dict[str, engine.Resource], after: dict[str, engine.Resource]) -> set[str]:
+    """Names of the resources that an update would make."""
+    return {after[key].name for key in after.keys() - before.keys()}
+
+
+def runs_on(command: engine.Resource) -> str:
+    """Name of the machine that a command is for."""
+    return str(command.request.deletedWith).rpartition("::")[2].removesuffix("-domain")
 
 
 @pytest.mark.parametrize("stack", stacks.STACKS)
@@ -71,11 +98,13 @@ def test_commands_share_the_fate_of_their_machine() -> None:
 def test_the_cloud_is_gone_with_the_database() -> None:
     """Deleting users and images one by one would need an API that answers; children inherit it in the engine."""
     resources = engine.run("lab")
-    cloud = resources["lab:cloud:Cloud cloud"]
-    assert cloud.request.deletedWith.rpartition("::")[2] == "mysql-master-domain"
+    for component in ("lab:cloud:Cloud cloud", "lab:openstack:Catalog catalog"):
+        assert resources[component].request.deletedWith.rpartition("::")[2] == "mysql-master-domain"
     inside = [each for each in resources.values() if each.type.startswith("openstack:")]
     assert len(inside) > 10
-    assert all("lab:cloud:Cloud$" in each.urn or each.parent in ("identity", "tenant", "image") for each in inside)
+    assert {each.parent for each in inside} == {"catalog", "cloud", "tenant", "image", "provider-network", "access"}
+    for component in ("Tenant tenant", "PublicImage image", "ProviderNetwork provider-network", "Access access"):
+        assert resources[f"lab:cloud:{component}"].parent == "cloud"
 
 
 def test_only_starts_have_triggers() -> None:
@@ -97,11 +126,60 @@ def test_only_starts_have_triggers() -> None:
         ("glance-controller1-start", "glance-migrate-glance"),
         ("keepalived-haproxy1-start", "network-haproxy1-start"),
         ("keystone-controller1-files", "controller1-packages"),
+        ("placement-controller1-start", "placement-migrate-placement"),
+        ("nova-controller1-start", "placement-controller1-start"),
+        ("nova-controller1-start", "nova-cells"),
+        ("nova-cells", "nova-migrate-nova_api"),
+        ("nova-cells", "nova-migrate-nova_cell0"),
+        ("nova-compute-node1-start", "nova-controller1-start"),
+        ("nova-compute-node2-start", "nova-controller1-start"),
+        ("nova-compute-node1-start", "nova-compute-node1-virtualisation"),
+        ("neutron-linuxbridge-node1-start", "network-node1-start"),
+        ("neutron-linuxbridge-node1-start", "neutron-controller1-start"),
+        ("neutron-dhcp-controller1-start", "neutron-linuxbridge-controller1-start"),
+        ("neutron-dhcp-controller1-start", "neutron-linuxbridge-reported"),
+        ("neutron-metadata-controller1-start", "neutron-controller1-start"),
+        ("horizon-controller1-start", "keystone-controller1-start"),
     ],
 )
 def test_a_step_waits_for_what_it_needs(later: str, earlier: str) -> None:
     """Directly, as the service's data says."""
     assert earlier in engine.commands(engine.run("lab"))[later].dependencies
+
+
+def test_nova_starts_after_all_users_and_endpoints() -> None:
+    """Its conductor and scheduler look others up in the catalog of their first token."""
+    resources = engine.run("lab")
+    in_catalog = {
+        each.name
+        for each in resources.values()
+        if each.parent == "catalog" and each.name.endswith(("-role", "-public", "-internal", "-admin"))
+    }
+    assert len(in_catalog) == 4 * (1 + 3)
+    assert in_catalog <= engine.commands(resources)["nova-controller1-start"].dependencies
+
+
+def test_compute_nodes_are_discovered_once_all_of_them_have_started() -> None:
+    """By the controller, which may ask the database."""
+    commands = engine.commands(engine.run("lab"))
+    discover = commands["nova-compute-discover"]
+    starts = {name for name in commands if name.startswith("nova-compute-") and name.endswith("-start")}
+    assert starts == {"nova-compute-node1-start", "nova-compute-node2-start"}
+    assert starts <= discover.dependencies
+    assert runs_on(discover) == "controller1"
+    for node in ("node1", "node2"):
+        assert f"openstack-{node}.magedu.local" in discover.inputs["create"]
+
+
+@pytest.mark.parametrize("agent", ["neutron-linuxbridge", "neutron-dhcp", "neutron-metadata"])
+def test_the_report_of_every_agent_is_awaited_where_the_database_may_be_asked(agent: str) -> None:
+    """Once all of its starts are through."""
+    commands = engine.commands(engine.run("lab"))
+    reported = commands[f"{agent}-reported"]
+    assert {name for name in commands if name.startswith(f"{agent}-") and name.endswith("-start")} <= (
+        reported.dependencies
+    )
+    assert runs_on(reported) == "controller1"
 
 
 def test_nothing_waits_for_a_machine_that_it_does_not_need() -> None:
@@ -130,27 +208,162 @@ def test_identity_waits_for_keystone_and_the_cloud_for_everything() -> None:
     cloud = resources["pulumi:providers:openstack cloud"]
     assert identity.dependencies == {"keystone-controller1-start", "keystone-bootstrap"}
     assert {"glance-public", "glance-internal", "glance-admin", "glance-controller1-start"} <= cloud.dependencies
+    last = {
+        *(name for name in engine.commands(resources) if name.endswith(("-start", "-reported", "-discover"))),
+        *(each.name for each in resources.values() if each.type == "openstack:identity/endpointV3:EndpointV3"),
+    }
+    assert {"neutron-linuxbridge-reported", "neutron-dhcp-reported", "nova-compute-discover"} <= last
+    tenant = resources["pulumi:providers:openstack tenant"]
+    assert last <= cloud.dependencies
+    assert last | {"myuser-myrole"} <= tenant.dependencies
     image = resources["openstack:images/image:Image image"]
     assert "::cloud::" in image.request.provider
     assert "::identity::" in resources["openstack:identity/user:User myuser"].request.provider
+
+
+def test_the_tenants_instance_waits_for_its_subnet_and_its_rules() -> None:
+    """Without a subnet it has no address, without rules nobody can log in to it."""
+    resources = engine.run("lab", json.dumps({"instance": True}))
+    instance = resources["openstack:compute/instance:Instance vm1"]
+    assert {"provider-subnet", "allow-ping", "allow-ssh", "provider", "image", "flavor", "key", "ping-ssh"} <= (
+        instance.dependencies
+    )
+    for mine in ("compute/instance:Instance vm1", "compute/keypair:Keypair key"):
+        assert "::tenant::" in resources[f"openstack:{mine}"].request.provider
+    for shared in ("networking/network:Network provider", "compute/flavor:Flavor flavor", "images/image:Image image"):
+        assert "::cloud::" in resources[f"openstack:{shared}"].request.provider
+
+
+@pytest.mark.parametrize("stack", stacks.STACKS)
+def test_there_is_an_instance_when_and_only_when_it_is_asked_for(stack: str) -> None:
+    """Its switch adds one component, one server, and touches nothing else."""
+    without, having = (engine.run(stack, json.dumps({"instance": wanted})) for wanted in (False, True))
+    assert added(without, having) == {"instance", "vm1"}
+    assert changed(without, having) == set()
+    assert [key for key in without if "Instance" in key] == []
+
+
+def test_a_cloud_without_compute_nodes_is_planned() -> None:
+    """A controller alone is a cloud that can be looked at."""
+    nodes = stacks.values("compact")["nodes"]
+    nodes["node1"]["enabled"] = False
+    resources = engine.run("compact", json.dumps({"nodes": nodes, "instance": False}))
+    assert [key for key in resources if "nova-compute" in key or "node1" in key] == []
+    assert "neutron-linuxbridge-controller1-start" in engine.commands(resources)
+
+
+def test_switching_a_compute_node_on_restarts_nothing() -> None:
+    """It is one machine with its services; the others learn its name, and one of them looks out for it."""
+    before, after = engine.run("lab"), engine.run("lab", with_enabled("node3"))
+    assert before.keys() <= after.keys()
+    assert [name for name in added(before, after) if "node3" not in name] == []
+    assert {f"node3-{part}" for part in ("disk", "cloud-init", "domain", "login", "packages")} <= added(before, after)
+    assert {f"nova-compute-node3-{step}" for step in ("files", "virtualisation", "start")} <= added(before, after)
+    others = {f"{node.name}-login" for node in stacks.load("lab").site.topology.nodes}
+    assert changed(before, after) == others | {"nova-compute-discover", "neutron-linuxbridge-reported"}
+
+
+def test_a_second_load_balancer_restarts_no_more_than_it_has_to() -> None:
+    """MariaDB lets it in without a restart; the first one's HAProxy and keepalived do not know of it."""
+    before, after = engine.run("lab"), engine.run("lab", with_enabled("haproxy2"))
+    assert [name for name in added(before, after) if "haproxy2" not in name] == []
+    others = {f"{node.name}-login" for node in stacks.load("lab").site.topology.nodes}
+    assert changed(before, after) == others | {"mariadb-mysql-master-secure"}
+
+
+def test_a_second_controller_reloads_haproxy() -> None:
+    """It gets a line in each of its listeners but the image service's, whose files lie on the first one."""
+    before, after = (engine.commands(engine.run("lab", changes)) for changes in ("{}", with_enabled("controller2")))
+    assert {name for name in changed(before, after) if name.endswith(("-files", "-start"))} == {
+        "haproxy-haproxy1-files",
+        "haproxy-haproxy1-start",
+    }
+    text = after["haproxy-haproxy1-files"].inputs["create"]
+    lines = [line for line in text.splitlines() if line.strip().startswith("server 172.16.0.102 ")]
+    ports = {line.split()[2].rpartition(":")[2] for line in lines}
+    listeners = [each for service in stacks.load("lab").site.catalogue for each in service.listeners]
+    databases = {"3306", "5672", "11211"}
+    assert ports == {str(each.port) for each in listeners if not each.single} - databases
+    known = before["haproxy-haproxy1-files"].inputs["create"].splitlines()
+    assert [line for line in text.splitlines() if line not in lines] == known
+
+
+def test_a_changed_listener_reloads_haproxy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line of one file; the service behind it goes on."""
+    before = engine.commands(engine.run("lab"))
+    (listener,) = GLANCE.listeners
+    slow = dataclasses.replace(GLANCE, listeners=(dataclasses.replace(listener, options=("timeout server 1h",)),))
+    catalogue = tuple(slow if service is GLANCE else service for service in CATALOGUE)
+    monkeypatch.setattr("components.config.CATALOGUE", catalogue)
+    after = engine.commands(engine.run.__wrapped__("lab"))
+    assert changed(before, after) == {"haproxy-haproxy1-files", "haproxy-haproxy1-start"}
+    text = after["haproxy-haproxy1-files"].inputs["create"]
+    assert text.replace("  timeout server 1h\n", "", 1) == before["haproxy-haproxy1-files"].inputs["create"]
+    assert "reload-or-restart haproxy.service" in after["haproxy-haproxy1-start"].inputs["create"]
 
 
 def test_a_changed_option_touches_one_file_and_one_restart() -> None:
     """What `preview` shows after `debug` of Glance is switched on."""
     options = json.dumps({"options": {"glance": {"glance-api.conf": {"DEFAULT": {"debug": True}}}}})
     before, after = (engine.commands(engine.run("lab", changes)) for changes in ("{}", options))
-    changed = {name for name in before if before[name].inputs != after[name].inputs}
-    assert changed == {"glance-controller1-files", "glance-controller1-start"}
+    assert changed(before, after) == {"glance-controller1-files", "glance-controller1-start"}
     text = after["glance-controller1-files"].inputs["create"]
     assert text.replace("debug = true\n", "") == before["glance-controller1-files"].inputs["create"]
+
+
+def ini_files() -> list[tuple[str, str]]:
+    """Service and name of every INI file of the catalogue."""
+    site = stacks.load("lab").site
+    return [
+        (service.name, file.name)
+        for service in site.catalogue
+        for node in service.nodes(site.topology)[:1]
+        for file, _ in site.ini_files(service, node)
+    ]
+
+
+@pytest.mark.parametrize(("service", "file"), ini_files())
+def test_an_option_of_any_service_restarts_what_reads_the_file_and_nothing_else(service: str, file: str) -> None:
+    """On each of the service's nodes: the service, and those that have the very same file there."""
+    site = stacks.load("lab").site
+    services = {each.name: each for each in site.catalogue}
+    (path,) = (each.path for each in services[service].files if each.name == file)
+    options = {service: {file: {"lab_test": {"option": "value"}}}}
+    before, after = (engine.commands(engine.run("lab", json.dumps({"options": each}))) for each in ({}, options))
+    readers = {
+        f"{reader.name}-{node.name}"
+        for node in services[service].nodes(site.topology)
+        for reader in site.catalogue
+        if node in reader.nodes(site.topology) and path in [each.path for each in reader.files]
+    }
+    assert changed(before, after) == {f"{reader}-{step}" for reader in readers for step in ("files", "start")}
+    for reader in readers:
+        text = after[f"{reader}-files"].inputs["create"]
+        assert "[lab_test]\noption = value\n" in text
+        assert "value" not in text.replace("\n[lab_test]\noption = value\n", "", 1)
+
+
+@pytest.mark.parametrize(("service", "file"), ini_files())
+def test_services_that_share_a_file_agree_on_its_text(service: str, file: str) -> None:
+    """Each of them writes it, so that the last one would win: whatever an operator sets, whatever roles a node has."""
+    options = {service: {file: {"lab_test": {"option": "value"}}}}
+    alone = stacks.values("compact")["nodes"]["controller1"]
+    alone |= {"roles": ["controller", "database", "loadbalancer", "compute"], "memory": 8192}
+    for config in (stacks.load("lab", options=options), stacks.load("lab", options=options, nodes={"alone": alone})):
+        site = config.site
+        for node in site.topology.nodes:
+            texts: dict[str, set[str]] = {}
+            for each in site.catalogue:
+                for rendered in site.files(each, node) if node in each.nodes(site.topology) else ():
+                    texts.setdefault(rendered.path, set()).add(rendered.text)
+            assert [path for path, different in texts.items() if len(different) > 1] == [], node.name
 
 
 def test_a_changed_password_restarts_what_reads_it() -> None:
     """The digest follows secrets too, though it shows none."""
     overrides = json.dumps({"passwordOverrides": {"glance_database_password": "another-one"}})
     before, after = (engine.commands(engine.run("lab", changes)) for changes in ("{}", overrides))
-    changed = {name for name in before if before[name].inputs != after[name].inputs}
-    assert changed == {
+    assert changed(before, after) == {
         "glance-database",
         "glance-controller1-files",
         "glance-migrate-glance",
@@ -179,4 +392,4 @@ def test_the_catalogue_is_consistent() -> None:
     names = [service.name for service in catalogue]
     assert len(names) == len(set(names))
     for index, service in enumerate(catalogue):
-        assert set(service.after) <= set(names[:index]), service.name
+        assert set(service.after) <= {*names[:index], CATALOG}, service.name

@@ -195,7 +195,7 @@ def test_the_environment_has_nothing_of_another_cloud_or_ssh_agent(checkout: Che
 def test_the_configuration_is_the_projects_defaults_under_the_stacks_values() -> None:
     values = stack.configuration("compact")
     assert values["domain"] == "magedu.local"
-    assert list(values["nodes"]) == ["controller1", "node1"]
+    assert list(values["nodes"]) == ["controller1", "node1", "node2"]
 
 
 def test_a_password_that_is_encrypted_within_a_value_has_a_stand_in(

@@ -110,6 +110,14 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
             "openstack-lab:options.glance: 'glance.conf' is not allowed; allowed: the files glance-api.conf",
         ),
         (
+            {"options": {"haproxy": {"haproxy.cfg": {"defaults": {"retries": 5}}}}},
+            "openstack-lab:options.haproxy: 'haproxy.cfg' is not allowed; allowed: the files (none)",
+        ),
+        (
+            {"options": {"placement": {"placement-api.sh": {}}}},
+            "openstack-lab:options.placement: 'placement-api.sh' is not allowed; allowed: the files placement.conf",
+        ),
+        (
             {"passwordOverrides": {"glance_database_password": "it's"}},
             "openstack-lab:passwordOverrides.glance_database_password: '***' is not allowed;"
             " allowed: 4 to 64 letters, digits and . _ ~ -",
@@ -128,6 +136,119 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
 def test_a_bad_value_is_named_with_its_key_and_what_is_allowed(changes: dict[str, Any], finding: str) -> None:
     """One sentence a finding."""
     assert finding in findings(**changes)
+
+
+POOL = "FIRST-LAST, two addresses of 172.16.0.0/16 with none of the host, the virtual address or a node between"
+
+
+@pytest.mark.parametrize(
+    ("pool", "because"),
+    [
+        ("172.16.0.107-172.16.0.120", " (172.16.0.107 is node1)"),
+        ("172.16.0.90-172.16.0.101", " (172.16.0.101 is controller1)"),
+        ("172.16.0.200-172.16.0.250", " (172.16.0.248 is the virtual address)"),
+        ("172.16.0.1-172.16.0.9", " (172.16.0.1 is the host)"),
+        ("172.16.0.0-172.16.0.0", " (172.16.0.0 is the network's own address)"),
+        ("172.16.100.10-172.16.255.255", " (172.16.255.255 is its broadcast address)"),
+        ("10.1.0.10-10.1.0.90", ""),
+        ("172.15.0.10-172.15.0.90", ""),
+        ("172.16.100.200-172.16.100.10", ""),
+        ("172.16.100.10", ""),
+        ("172.16.100.10-", ""),
+        ("172.16.100.10-172.16.100.300", ""),
+        ("172.16.100.10-172.16.100.20-172.16.100.30", ""),
+        ("172.16.100.0/24", ""),
+        ("", ""),
+    ],
+)
+def test_a_pool_that_would_collide_or_is_none_is_refused(pool: str, because: str) -> None:
+    """An instance must never get an address that a machine of the lab has."""
+    assert findings(allocationPool=pool) == [
+        f"openstack-lab:allocationPool: {pool!r} is not allowed; allowed: {POOL}{because}"
+    ]
+
+
+def test_a_pool_that_reaches_past_the_network_is_refused() -> None:
+    """Its first half being right does not help."""
+    pool = "172.16.255.200-172.17.0.10"
+    assert findings(allocationPool=pool) == [
+        f"openstack-lab:allocationPool: {pool!r} is not allowed; allowed: {POOL}",
+        f"openstack-lab:allocationPool: {pool!r} is not allowed;"
+        f" allowed: {POOL} (172.16.255.255 is its broadcast address)",
+    ]
+
+
+def test_a_machine_that_is_switched_off_holds_no_address() -> None:
+    """Its address is free until it is switched on; then the pool is refused."""
+    nodes = stacks.values("lab")["nodes"]
+    pool = "172.16.0.109-172.16.0.120"
+    assert str(stacks.load("lab", allocationPool=pool).tenant.pool[0]) == "172.16.0.109"
+    nodes["node3"]["enabled"] = True
+    assert findings("lab", allocationPool=pool, nodes=nodes) == [
+        f"openstack-lab:allocationPool: {pool!r} is not allowed; allowed: {POOL} (172.16.0.109 is node3)"
+    ]
+
+
+def test_a_physical_network_that_no_agent_knows_is_refused() -> None:
+    """The agents map one name to the provider network."""
+    assert findings(physicalNetwork="physnet1") == [
+        "openstack-lab:physicalNetwork: 'physnet1' is not allowed; allowed: provider"
+    ]
+
+
+NANO = {"name": "m1.nano", "vcpus": 1, "memory": 192, "disk": 1}
+
+
+@pytest.mark.parametrize(
+    ("flavor", "finding"),
+    [
+        (
+            NANO | {"vcpus": 3},
+            "flavor.vcpus: 3 is not allowed; allowed: 2 or less, what the largest compute node can give",
+        ),
+        (
+            NANO | {"memory": 1537},
+            "flavor.memory: 1537 is not allowed; allowed: 1536 or less, what the largest compute node can give",
+        ),
+        (
+            NANO | {"disk": 21},
+            "flavor.disk: 21 is not allowed; allowed: 20 or less, what the largest compute node can give",
+        ),
+        (NANO | {"ram": 512}, "flavor.ram: 512 is not allowed; allowed: the keys disk, memory, name, vcpus"),
+        (NANO | {"memory": 0}, "flavor.memory: 0 is not allowed; allowed: a number of 64 or more MiB"),
+        (NANO | {"memory": "192"}, "flavor.memory: '192' is not allowed; allowed: a number of 64 or more MiB"),
+        (NANO | {"vcpus": True}, "flavor.vcpus: True is not allowed; allowed: a number of 1 or more"),
+        (NANO | {"disk": 0}, "flavor.disk: 0 is not allowed; allowed: a number of 1 or more GiB"),
+        (NANO | {"name": "a b"}, "flavor.name: 'a b' is not allowed; allowed: letters, digits, dots and dashes"),
+        (
+            {key: NANO[key] for key in ("vcpus", "memory", "disk")},
+            "flavor.name: None is not allowed; allowed: letters, digits, dots and dashes",
+        ),
+    ],
+)
+def test_a_flavor_that_no_node_can_hold_or_that_is_none_is_refused(flavor: dict[str, Any], finding: str) -> None:
+    """It would be accepted by Nova, and no instance of it would ever find a host."""
+    assert findings(flavor=flavor) == [f"openstack-lab:{finding}"]
+
+
+def test_a_flavor_as_large_as_the_largest_compute_node_is_taken() -> None:
+    """Controllers may be larger; they hold no instances."""
+    nodes = with_node("node1", memory=4096, vcpus=4, disk=40)
+    assert stacks.load("compact", nodes=nodes, flavor=NANO | {"memory": 3584, "vcpus": 4, "disk": 40}).tenant.instance
+
+
+def test_an_instance_needs_a_compute_node() -> None:
+    """Without one there is a cloud without instances, if that is what is wanted."""
+    nodes = with_node("node1", enabled=False)
+    assert findings(nodes=nodes) == [
+        "openstack-lab:instance: True is not allowed; allowed: false without an enabled compute node"
+    ]
+    assert not stacks.load("compact", nodes=nodes, instance=False).tenant.instance
+
+
+def test_an_instance_is_asked_for_by_a_truth_value() -> None:
+    """As the engine hands it over; a word is none."""
+    assert findings(instance="yes") == ["openstack-lab:instance: 'yes' is not allowed; allowed: true or false"]
 
 
 def test_two_nodes_with_one_address_are_both_named() -> None:
@@ -184,6 +305,7 @@ def test_an_operators_option_lies_over_the_labs_own() -> None:
     """One option of one file; the rest stays."""
     site = stacks.load("lab", options={"glance": {"glance-api.conf": {"DEFAULT": {"debug": True}}}}).site
     glance = next(service for service in site.catalogue if service.name == "glance")
-    (text,) = (file.text for file in site.files(glance, site.topology.having(Role.CONTROLLER)[0]))
+    texts = {file.path: file.text for file in site.files(glance, site.topology.having(Role.CONTROLLER)[0])}
+    text = texts["/etc/glance/glance-api.conf"]
     assert "debug = true\n" in text
     assert "enabled_backends = file:file\n" in text

@@ -1,6 +1,7 @@
 """The shell library, run by a real bash as the machines do."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent.parent / "components" / "lib.sh"
@@ -44,6 +45,17 @@ def test_a_changed_mode_alone_is_mended(tmp_path: Path) -> None:
     target.chmod(0o644)
     assert run(script).stdout == f"wrote {target}\n"
     assert target.stat().st_mode & 0o7777 == 0o600
+
+
+def test_scripts_may_write_the_same_file_side_by_side(tmp_path: Path) -> None:
+    """As services do that share one."""
+    target = tmp_path / "shared.conf"
+    write = f"file {target} root:root 0640 <<'CONTENT'\nsame\nCONTENT\n"
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(run, [write * 5] * 8))
+    assert [each.stderr for each in done] == [""] * 8
+    assert "".join(each.stdout for each in done) == f"wrote {target}\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["shared.conf"]
 
 
 def test_waiting_in_vain_says_for_what_and_where() -> None:

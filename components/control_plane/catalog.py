@@ -3,24 +3,34 @@
 import pulumi
 import pulumi_openstack as openstack
 
+from components.cloud.clients import ADMIN
+from components.cloud.provider import log_in
+from components.control_plane.service import ServiceOnNodes
 from components.secrets import Secrets
-from components.services.model import Service, Site
-
-INTERFACES = ("public", "internal", "admin")
+from components.services.model import INTERFACES, Service, Site
 
 
-class Identity(pulumi.ComponentResource):
-    """The project `service` and, for each service of the catalogue, its user, role and endpoints."""
+class Catalog(pulumi.ComponentResource):
+    """The project `service` and, for each service of the catalogue, its user, role and endpoints.
 
-    endpoints: list[openstack.identity.EndpointV3]
+    `provider` knows Keystone alone.
+    """
 
-    def __init__(
-        self, site: Site, secrets: Secrets, admin_role: pulumi.Output[str], opts: pulumi.ResourceOptions
-    ) -> None:
-        """`admin_role` is the identifier that Keystone's bootstrap gave the admin role."""
-        super().__init__("lab:cloud:Identity", "identity", None, opts)
+    provider: openstack.Provider
+
+    def __init__(self, site: Site, secrets: Secrets, keystone: ServiceOnNodes, opts: pulumi.ResourceOptions) -> None:
+        """Fill Keystone, once it answers and its bootstrap has told the admin role's identifier."""
+        super().__init__("lab:openstack:Catalog", "catalog", None, opts)
         self.site = site
-        self.endpoints = []
+        self._made: list[pulumi.Resource] = []
+        admin_role = keystone.outputs["bootstrap"]
+        self.provider = log_in(
+            "identity",
+            ADMIN,
+            site,
+            secrets,
+            pulumi.ResourceOptions(parent=self, depends_on=keystone.everywhere()),
+        )
         self.project = openstack.identity.Project(
             "service", name="service", description="Service Project", domain_id="default", opts=self._child()
         )
@@ -31,8 +41,16 @@ class Identity(pulumi.ComponentResource):
                 self._endpoints(service)
         self.register_outputs({})
 
+    def awaited_by(self, _node: str) -> list[pulumi.Resource]:
+        """What a service waits for that looks others up or checks tokens: all users and endpoints."""
+        return self.everywhere()
+
+    def everywhere(self) -> list[pulumi.Resource]:
+        """All roles and endpoints."""
+        return self._made
+
     def _child(self) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self)
+        return pulumi.ResourceOptions(parent=self, provider=self.provider)
 
     def _user(self, service: Service, password: str, admin_role: pulumi.Output[str]) -> None:
         user = openstack.identity.User(
@@ -43,12 +61,14 @@ class Identity(pulumi.ComponentResource):
             password=pulumi.Output.secret(password),
             opts=self._child(),
         )
-        openstack.identity.RoleAssignment(
-            f"{service.name}-role",
-            user_id=user.id,
-            project_id=self.project.id,
-            role_id=admin_role,
-            opts=self._child(),
+        self._made.append(
+            openstack.identity.RoleAssignment(
+                f"{service.name}-role",
+                user_id=user.id,
+                project_id=self.project.id,
+                role_id=admin_role,
+                opts=self._child(),
+            )
         )
 
     def _endpoints(self, service: Service) -> None:
@@ -61,7 +81,7 @@ class Identity(pulumi.ComponentResource):
             description=endpoint.description,
             opts=self._child(),
         )
-        self.endpoints += [
+        self._made += [
             openstack.identity.EndpointV3(
                 f"{service.name}-{interface}",
                 name=f"{service.name}-{interface}",
