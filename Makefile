@@ -4,7 +4,7 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify status shell test e2e clean
+.PHONY: help setup up preview refresh destroy verify status logs shell test e2e clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -14,8 +14,9 @@ up: ## Set up, check, make the cloud, verify it
 preview: ## Show what `make up` would do
 refresh: ## Bring Pulumi's state in line with what exists
 destroy: ## Delete everything that `make up` made (YES=1: without asking)
-verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON)
+verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON; INSTANCE=1: boot an instance, too)
 status: ## Show nodes, services and endpoints (JSON=1: as JSON)
+logs: ## Collect logs and configuration of all nodes in one file, secrets masked
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes
@@ -33,6 +34,9 @@ test e2e:
 	@python3 tools/bootstrap.py --dev
 	@$(TOOLS) $@
 
-verify status clean:
+verify status logs clean:
 	@test -x .venv/bin/python || { echo "error: nothing is set up here" >&2; echo "remedy: make setup" >&2; exit 1; }
-	@$(TOOLS) $@ $(if $(JSON),--json)
+	@$(TOOLS) $@ $(OPTIONS)
+
+verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance)
+status: OPTIONS = $(if $(JSON),--json)

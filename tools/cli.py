@@ -30,6 +30,9 @@ from tools import (
 from tools.hypervisor import Hypervisor, namespace
 from tools.steps import StepError
 
+_LOGS_SECONDS = 60
+"""How long a failed `up` may take to collect logs."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run `[--stack STACK] VERB [OPTION ...]`; the exit status is 0 if all went well."""
@@ -108,8 +111,20 @@ def _up(arguments: argparse.Namespace) -> int:
         with steps.step("verify", "ask the cloud itself") as step:
             status = _inside(host, name, "verify")
             step.skip(f"exit status {status}")
+    if status:
+        _keep_logs(host, name)
     print(steps.table())
     return status
+
+
+def _keep_logs(host: Hypervisor, name: str) -> None:
+    """Collect the logs of what failed. Whatever becomes of it, the failure's own exit status counts."""
+    with steps.step("logs", "what the machines and this one know of it") as step:
+        try:
+            status = _inside(host, name, "logs", f"--seconds={_LOGS_SECONDS * 2 // 3}", seconds=_LOGS_SECONDS)
+            step.skip(f"exit status {status}")
+        except (OSError, subprocess.TimeoutExpired, KeyboardInterrupt):
+            step.skip("given up")
 
 
 def _preview(arguments: argparse.Namespace) -> int:
@@ -170,6 +185,10 @@ def _status(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.status")
 
 
+def _logs(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.logs")
+
+
 def _ask(arguments: argparse.Namespace, module: str) -> int:
     """Run what talks to the lab's addresses, where these are known."""
     host = hypervisor.known()
@@ -180,11 +199,11 @@ def _ask(arguments: argparse.Namespace, module: str) -> int:
     return status
 
 
-def _inside(host: Hypervisor, name: str, *words: str) -> int:
-    """Run a verb where the lab's addresses are known."""
+def _inside(host: Hypervisor, name: str, *words: str, seconds: float | None = None) -> int:
+    """Run a verb where the lab's addresses are known; subprocess.TimeoutExpired if it takes longer than that."""
     sys.stdout.flush()
     command = host.command([sys.executable, "-m", "tools", "--stack", name, *words])
-    return subprocess.run(command, cwd=paths.CHECKOUT, check=False).returncode
+    return subprocess.run(command, cwd=paths.CHECKOUT, check=False, timeout=seconds).returncode
 
 
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
@@ -193,8 +212,9 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "preview": (_preview, "show what `up` would do"),
     "refresh": (_refresh, "bring Pulumi's state in line with what exists"),
     "destroy": (_destroy, "delete everything that `up` made; --yes: without asking"),
-    "verify": (_verify, "ask the cloud's own APIs whether it works"),
+    "verify": (_verify, "ask the cloud's own APIs whether it works; --instance: boot an instance, too"),
     "status": (_status, "nodes, services, endpoints at a glance"),
+    "logs": (_logs, "collect logs and configuration of all nodes in one file, secrets masked"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),

@@ -90,6 +90,7 @@ def test_two_checkouts_run_the_same_network_and_guest_side_by_side(
         assert "vnet0" in each.inside("ls /sys/class/net")
         assert "172.16.0.0/16" in each.inside("iptables-save -t nat")
         assert each.inside("cat /proc/sys/net/ipv4/ip_forward").strip() == "1"
+        assert set(each.inside("cat /proc/sys/net/bridge/bridge-nf-call-* 2>/dev/null || true").split()) <= {"0"}
     assert guest_pid(checkout) != guest_pid(second_checkout)
     checkout.clean()
     assert second_checkout.inside("virsh list --name").split() == ["guest"]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,10 +35,11 @@ class Request:
 
 @dataclass
 class Web:
-    """A running HTTP server: `answers` by method and path, and what it has been asked."""
+    """A running HTTP server: `answers` by method and path, unless `play` has one; and what it has been asked."""
 
     url: str
     answers: dict[str, Answer] = field(default_factory=dict)
+    play: Callable[[Request], Answer | None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
 
 
@@ -49,9 +50,9 @@ def web(address: str = "127.0.0.1") -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            line = f"{self.command} {self.path}"
-            served.requests.append(Request(line, dict(self.headers), body))
-            answer = served.answers.get(line, Answer(404))
+            request = Request(f"{self.command} {self.path}", dict(self.headers), body)
+            served.requests.append(request)
+            answer = served.play(request) or served.answers.get(request.line, Answer(404))
             content = answer.body if isinstance(answer.body, str | bytes) else json.dumps(answer.body)
             content = content.encode() if isinstance(content, str) else content
             self.send_response(answer.status)
@@ -60,7 +61,7 @@ def web(address: str = "127.0.0.1") -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET  # noqa: N815, the library's own name
+        do_POST = do_DELETE = do_GET  # noqa: N815, the library's own names
 
         def log_message(self, *_: object) -> None:
             pass
@@ -77,8 +78,16 @@ def web(address: str = "127.0.0.1") -> Iterator[Web]:
 
 
 @contextmanager
-def ssh(host: KeyPair, login: KeyPair, *, output: str = "", status: int = 0, delay: float = 0) -> Iterator[int]:
-    """An SSH server for root with that host key and login key; every command prints `output`. Yields its port."""
+def ssh(
+    host: KeyPair,
+    login: KeyPair,
+    *,
+    address: str = "127.0.0.1",
+    output: str = "",
+    status: int = 0,
+    delay: float = 0,
+) -> Iterator[int]:
+    """An SSH server with that host key, for the login key; every command prints `output`. Yields its port."""
 
     async def handle(process: "asyncssh.SSHServerProcess[str]") -> None:
         await asyncio.sleep(delay)
@@ -87,7 +96,7 @@ def ssh(host: KeyPair, login: KeyPair, *, output: str = "", status: int = 0, del
 
     async def serve() -> None:
         acceptor = await asyncssh.listen(
-            "127.0.0.1",
+            address,
             0,
             server_host_keys=[asyncssh.import_private_key(host.private)],
             authorized_client_keys=asyncssh.import_authorized_keys(login.public),

@@ -1,6 +1,9 @@
 """The questions, asked of real servers on loopback: good answers, bad answers, none at all."""
 
 import hashlib
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +12,26 @@ import pytest
 from components import remote
 from tests import stacks
 from tests.verify import servers
+from tests.verify.keystone import PASSWORD, SERVICES, openrc, token
 from tests.verify.servers import Answer, Web
-from tools.verify import ask, ssh
-from tools.verify.model import Clock, HttpAnswer, ImageFound, Server, UnansweredError, UnitState
+from tools.verify import ask, cloud, nodes, ssh, web
+from tools.verify.model import (
+    Clock,
+    Daemon,
+    Hypervisor,
+    ImageFound,
+    Instance,
+    Login,
+    Page,
+    Provider,
+    Server,
+    UnansweredError,
+    UnitState,
+    UpgradeCheck,
+    UpgradeChecks,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")
-
-PASSWORD = "not-to-be-seen-anywhere"
 
 UNITS = ("chrony.service", "glance-api.service")
 TOLD = """\
@@ -34,7 +50,7 @@ UnitFileState=disabled
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
+def site() -> Iterator[Web]:
     """An HTTP server."""
     with servers.web() as served:
         yield served
@@ -43,7 +59,7 @@ def web() -> Iterator[Web]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long here; and a proxy in the environment, since no question may go through one."""
-    monkeypatch.setattr(ask, "SECONDS", 1)
+    monkeypatch.setattr(web, "SECONDS", 1)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{servers.closed()}")
 
@@ -52,7 +68,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_node_tells_its_address_clock_and_units() -> None:
-    told = ask.report(TOLD, UNITS)
+    told = nodes.read_report(TOLD, UNITS)
     assert told.holds_vip
     assert told.clock == Clock(offset=-0.000012, leap="Normal", stratum=11, source="172.16.0.101")
     assert told.units == {
@@ -62,12 +78,12 @@ def test_a_node_tells_its_address_clock_and_units() -> None:
 
 
 def test_a_node_without_the_virtual_address_says_nothing_about_it() -> None:
-    assert not ask.report(TOLD[TOLD.index("---") :], UNITS).holds_vip
+    assert not nodes.read_report(TOLD[TOLD.index("---") :], UNITS).holds_vip
 
 
 def test_a_node_whose_clock_is_not_kept_says_why() -> None:
     lines = TOLD.splitlines(keepends=True)
-    told = ask.report("".join([*lines[:2], "506 Cannot talk to daemon\n", *lines[3:]]), UNITS)
+    told = nodes.read_report("".join([*lines[:2], "506 Cannot talk to daemon\n", *lines[3:]]), UNITS)
     assert isinstance(told.clock, UnansweredError)
     assert str(told.clock) == "chronyc: 506 Cannot talk to daemon"
 
@@ -75,14 +91,108 @@ def test_a_node_whose_clock_is_not_kept_says_why() -> None:
 @pytest.mark.parametrize("output", ["", "Permission denied\n", TOLD + "\nActiveState=active\n"])
 def test_a_node_that_tells_something_else_is_not_understood(output: str) -> None:
     with pytest.raises(UnansweredError, match="not understood"):
-        ask.report(output, UNITS)
+        nodes.read_report(output, UNITS)
 
 
 def test_the_units_of_a_node_follow_its_roles() -> None:
-    site = stacks.load("compact").site
-    controller, compute = site.topology.nodes
-    assert ask.units_of(site, compute) == ("chrony.service",)
-    assert ask.units_of(site, controller)[-2:] == ("keystone.service", "glance-api.service")
+    lab = stacks.load("compact").site
+    controller, compute = lab.topology.nodes
+    assert nodes.units_of(lab, compute) == (
+        "chrony.service",
+        "neutron-linuxbridge-agent.service",
+        "libvirtd.service",
+        "nova-compute.service",
+    )
+    assert nodes.units_of(lab, controller)[0] == "chrony.service"
+    assert nodes.units_of(lab, controller)[-1] == "apache2.service"
+    assert "nova-compute.service" not in nodes.units_of(lab, controller)
+
+
+CELLS = "cell0\tNULL\ncell1\topenstack-node1.magedu.local\ncell1\topenstack-node2.magedu.local\n"
+
+
+def test_a_controller_tells_the_cells_and_their_hosts() -> None:
+    assert nodes.read_cells(CELLS) == {
+        "cell0": [],
+        "cell1": ["openstack-node1.magedu.local", "openstack-node2.magedu.local"],
+    }
+    assert nodes.read_cells("") == {}
+
+
+NOVA_CONF = f"""\
+[DEFAULT]
+connection = wrong://not:this@one/here
+[api_database]
+connection = mysql+pymysql://nova:{PASSWORD}@vip.example/nova_api?charset=utf8
+
+[database]
+connection = wrong://nor:this@one/there
+"""
+
+
+def test_the_cells_are_asked_for_with_the_node_s_own_password_unseen(tmp_path: Path) -> None:
+    """The script, in a shell as on a node, with a client in place of MariaDB's that shows what it was given."""
+    (tmp_path / "nova.conf").write_text(NOVA_CONF)
+    client = tmp_path / "mysql"
+    client.write_text('#!/bin/bash\nprintf "%s\\n" "$MYSQL_PWD" "${@:1:7}"\n')
+    client.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", nodes.cells_script(str(tmp_path / "nova.conf"))],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        PASSWORD,
+        *("--batch", "--skip-column-names", "-u", "nova", "-h", "vip.example", "nova_api"),
+    ]
+
+
+CHECKED = """\
+1
+/usr/lib/python3/dist-packages/some.py:1: a library's warning
++----------------------------------------------------+
+| Upgrade Check Results                              |
++----------------------------------------------------+
+| Check: Cells v2                                    |
+| Result: Success                                    |
+| Details: None                                      |
++----------------------------------------------------+
+| Check: Policy File JSON to YAML Migration          |
+| Result: Warning                                    |
+| Details: Your policy file is JSON - see: the-long- |
+|   name-of-a-page                                   |
+|   or another one                                   |
++----------------------------------------------------+
+"""
+
+
+def test_an_upgrade_check_tells_its_results_among_whatever_else_is_said() -> None:
+    assert nodes.read_upgrade(CHECKED) == UpgradeChecks(
+        status=1,
+        results=(
+            UpgradeCheck(name="Cells v2", result="Success", details=""),
+            UpgradeCheck(
+                name="Policy File JSON to YAML Migration",
+                result="Warning",
+                details="Your policy file is JSON - see: the-long-name-of-a-page or another one",
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        ("255\nError:\nTraceback …\nOperationalError: no route\n", "exit status 255: Error: Traceback … OperationalE"),
+        ("124\n", "exit status 124: it said nothing"),
+    ],
+)
+def test_an_upgrade_check_that_breaks_off_tells_why(said: str, detail: str) -> None:
+    with pytest.raises(UnansweredError) as told:
+        nodes.read_upgrade(said)
+    assert str(told.value).startswith(detail)
 
 
 # SSH
@@ -145,12 +255,28 @@ def test_a_machine_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 300, 401, 503])
-def test_an_endpoint_s_answer_is_its_status(web: Web, status: int) -> None:
-    web.answers["GET /v3/"] = Answer(status, {"version": {"id": "v3.14"}}, {"Location": "http://127.0.0.1:1/"})
-    answer = ask.endpoint(f"{web.url}/v3/")
-    assert isinstance(answer, HttpAnswer)
-    assert answer.status == status
+def test_an_endpoint_s_answer_is_its_status_and_the_versions_that_it_names(site: Web, status: int) -> None:
+    site.answers["GET /v3/"] = Answer(status, {"version": {"id": "v3.14"}}, {"Location": "http://127.0.0.1:1/"})
+    answer = ask.endpoint(f"{site.url}/v3/")
+    assert (answer.status, answer.versions) == (status, ("v3.14",))
     assert 0 < answer.seconds < 1
+
+
+@pytest.mark.parametrize(
+    ("body", "versions"),
+    [
+        ({"versions": [{"id": "v2.15", "status": "CURRENT"}, {"id": "v2.9"}]}, ("v2.15", "v2.9")),
+        ({"version": {"id": "v2.1", "version": "2.93"}}, ("v2.1",)),
+        ({"versions": []}, ()),
+        ({"message": "no"}, ()),
+        (["v3"], ()),
+        ("<html>It works!</html>", ()),
+        (b"\xff\xfe", ()),
+    ],
+)
+def test_versions_are_found_where_a_version_document_has_them(body: object, versions: tuple[str, ...]) -> None:
+    text = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+    assert ask.versions(text) == versions
 
 
 def test_an_endpoint_that_nobody_listens_at_is_told() -> None:
@@ -176,87 +302,58 @@ keystone-api-5000,172.16.0.101,0,UP,L4OK,600,
 """
 
 
-def test_haproxy_tells_its_servers_to_whom_knows_the_password(web: Web) -> None:
-    web.answers["GET /haproxy;csv"] = Answer(200, STATISTICS)
-    assert ask.statistics(f"{web.url}/haproxy", PASSWORD) == (
+def test_haproxy_tells_its_servers_to_whom_knows_the_password(site: Web) -> None:
+    site.answers["GET /haproxy;csv"] = Answer(200, STATISTICS)
+    assert ask.statistics(f"{site.url}/haproxy", PASSWORD) == (
         Server(listener="glance-api-9292", name="172.16.0.101", status="DOWN", check="L4CON", seconds="42"),
         Server(listener="keystone-api-5000", name="172.16.0.101", status="UP", check="L4OK", seconds="600"),
     )
-    assert web.requests[0].headers["Authorization"] == "Basic aGFhZG1pbjpub3QtdG8tYmUtc2Vlbi1hbnl3aGVyZQ=="
+    assert site.requests[0].headers["Authorization"] == "Basic aGFhZG1pbjpub3QtdG8tYmUtc2Vlbi1hbnl3aGVyZQ=="
 
 
-def test_a_statistics_page_behind_another_password_is_told_without_ours(web: Web) -> None:
-    web.answers["GET /haproxy;csv"] = Answer(401)
+def test_a_statistics_page_behind_another_password_is_told_without_ours(site: Web) -> None:
+    site.answers["GET /haproxy;csv"] = Answer(401)
     with pytest.raises(UnansweredError) as told:
-        ask.statistics(f"{web.url}/haproxy", PASSWORD)
-    assert str(told.value) == f"{web.url}/haproxy;csv: HTTP 401"
+        ask.statistics(f"{site.url}/haproxy", PASSWORD)
+    assert str(told.value) == f"{site.url}/haproxy;csv: HTTP 401"
 
 
 # Keystone
 
 
-def openrc(directory: Path, url: str) -> Path:
-    """A client environment file as the lab writes it."""
-    file = directory / "demo-openrc"
-    file.write_text(
-        "export OS_PROJECT_DOMAIN_NAME=Default\nexport OS_USER_DOMAIN_NAME=Default\n"
-        f"export OS_PROJECT_NAME=myproject\nexport OS_USERNAME=myuser\nexport OS_PASSWORD={PASSWORD}\n"
-        f"export OS_AUTH_URL={url}/v3\nexport OS_REGION_NAME=RegionOne\n"
-    )
-    return file
-
-
-def token(web: Web) -> Answer:
-    """Keystone's answer to a right password, with Glance at /image of the same server."""
-    glance = {"interface": "public", "region": "RegionOne", "region_id": "RegionOne", "url": f"{web.url}/image"}
-    return Answer(
-        201,
-        {
-            "token": {
-                "methods": ["password"],
-                "expires_at": "2099-01-01T00:00:00.000000Z",
-                "issued_at": "2026-01-01T00:00:00.000000Z",
-                "user": {"id": "u", "name": "myuser", "domain": {"id": "default", "name": "Default"}},
-                "project": {"id": "p", "name": "myproject", "domain": {"id": "default", "name": "Default"}},
-                "roles": [{"id": "r", "name": "myrole"}],
-                "catalog": [{"type": "image", "name": "glance", "id": "s", "endpoints": [glance]}],
-            }
-        },
-        {"X-Subject-Token": "gAAAA-token"},
-    )
-
-
-def test_the_client_file_s_user_gets_a_token_for_its_project(web: Web, tmp_path: Path) -> None:
-    web.answers["POST /v3/auth/tokens"] = token(web)
-    login = ask.login(openrc(tmp_path, web.url))
+def test_the_client_file_s_user_gets_a_token_for_its_project(site: Web, tmp_path: Path) -> None:
+    site.answers["POST /v3/auth/tokens"] = token(site)
+    login = cloud.login(openrc(tmp_path, site.url))
     assert (login.project, login.roles) == ("myproject", ("myrole",))
-    assert [(entry["type"], entry["endpoints"][0]["url"]) for entry in login.catalog] == [("image", f"{web.url}/image")]
-    assert PASSWORD in web.requests[0].body
+    assert {entry["type"]: entry["endpoints"][0]["url"] for entry in login.catalog} == {
+        kind: f"{site.url}/{kind}" for kind in SERVICES
+    }
+    assert PASSWORD in site.requests[0].body
 
 
-def test_a_wrong_password_is_told_without_showing_it(web: Web, tmp_path: Path) -> None:
-    web.answers["POST /v3/auth/tokens"] = Answer(
+def test_a_wrong_password_is_told_without_showing_it(site: Web, tmp_path: Path) -> None:
+    site.answers["POST /v3/auth/tokens"] = Answer(
         401, {"error": {"code": 401, "title": "Unauthorized", "message": "The request requires authentication."}}
     )
     with pytest.raises(UnansweredError, match=r"^no token: .*\(HTTP 401\)") as told:
-        ask.login(openrc(tmp_path, web.url))
+        cloud.login(openrc(tmp_path, site.url))
     assert PASSWORD not in str(told.value)
 
 
 def test_a_keystone_that_is_not_there_is_told(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{servers.closed()}"
     with pytest.raises(UnansweredError, match=f"^no token: Unable to establish connection to {url}/v3/auth/tokens$"):
-        ask.login(openrc(tmp_path, url))
+        cloud.login(openrc(tmp_path, url))
 
 
 def test_a_keystone_that_keeps_silent_is_given_up(tmp_path: Path) -> None:
     with servers.silent() as port, pytest.raises(UnansweredError, match=r"^no token: Request to .* timed out$"):
-        ask.login(openrc(tmp_path, f"http://127.0.0.1:{port}"))
+        cloud.login(openrc(tmp_path, f"http://127.0.0.1:{port}"))
 
 
 def test_a_client_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnansweredError, match=r"admin-openrc: No such file or directory"):
-        ask.login(tmp_path / "admin-openrc")
+        cloud.login(tmp_path / "admin-openrc")
 
 
 # Glance
@@ -264,15 +361,15 @@ def test_a_client_file_that_is_gone_is_named(tmp_path: Path) -> None:
 BYTES = b"not quite a qcow2 image" * 100_000
 
 
-def glance(web: Web, *images: dict[str, object], content: bytes = BYTES) -> None:
+def glance(site: Web, *images: dict[str, object], content: bytes = BYTES) -> None:
     """Have the server play Keystone and Glance with these public images of one name."""
     version = {
         "id": "v2.15",
         "status": "CURRENT",
-        "links": [{"rel": "self", "href": f"{web.url}/image/v2/"}],
+        "links": [{"rel": "self", "href": f"{site.url}/image/v2/"}],
     }
-    web.answers |= {
-        "POST /v3/auth/tokens": token(web),
+    site.answers |= {
+        "POST /v3/auth/tokens": token(site),
         "GET /image": Answer(300, {"versions": [version]}),
         "GET /image/": Answer(300, {"versions": [version]}),
         "GET /image/v2/images?name=cirros&visibility=public": Answer(200, {"images": list(images)}),
@@ -284,42 +381,191 @@ def glance(web: Web, *images: dict[str, object], content: bytes = BYTES) -> None
 CIRROS: dict[str, object] = {"id": "i", "name": "cirros", "size": len(BYTES), "visibility": "public"}
 
 
-def test_the_public_image_is_found_and_downloaded(web: Web, tmp_path: Path) -> None:
-    glance(web, {**CIRROS, "status": "active"})
-    found = ask.image(ask.login(openrc(tmp_path, web.url)), "RegionOne", "cirros")
+def test_the_public_image_is_found_and_downloaded(site: Web, tmp_path: Path) -> None:
+    glance(site, {**CIRROS, "status": "active"})
+    found = cloud.image(cloud.login(openrc(tmp_path, site.url)), "RegionOne", "cirros")
     assert found == ImageFound(status="active", size=len(BYTES), sha256=hashlib.sha256(BYTES).hexdigest())
-    assert web.requests[-1].headers["X-Auth-Token"] == "gAAAA-token"
+    assert site.requests[-1].headers["X-Auth-Token"] == "gAAAA-token"
 
 
-def test_an_image_that_was_never_uploaded_is_not_downloaded(web: Web, tmp_path: Path) -> None:
-    glance(web, {**CIRROS, "status": "queued"})
-    found = ask.image(ask.login(openrc(tmp_path, web.url)), "RegionOne", "cirros")
+def test_an_image_that_was_never_uploaded_is_not_downloaded(site: Web, tmp_path: Path) -> None:
+    glance(site, {**CIRROS, "status": "queued"})
+    found = cloud.image(cloud.login(openrc(tmp_path, site.url)), "RegionOne", "cirros")
     assert (found.status, found.sha256) == ("queued", None)
-    assert not any(request.line.endswith("/file") for request in web.requests)
+    assert not any(request.line.endswith("/file") for request in site.requests)
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_no_image_and_several_of_the_name_are_told(web: Web, tmp_path: Path, count: int) -> None:
-    glance(web, *[{**CIRROS, "status": "active"}] * count)
+def test_no_image_and_several_of_the_name_are_told(site: Web, tmp_path: Path, count: int) -> None:
+    glance(site, *[{**CIRROS, "status": "active"}] * count)
     with pytest.raises(UnansweredError, match=f"^{count} public images of the name cirros$"):
-        ask.image(ask.login(openrc(tmp_path, web.url)), "RegionOne", "cirros")
+        cloud.image(cloud.login(openrc(tmp_path, site.url)), "RegionOne", "cirros")
 
 
-def test_a_glance_that_fails_is_told(web: Web, tmp_path: Path) -> None:
-    glance(web)
-    web.answers["GET /image/v2/images?name=cirros&visibility=public"] = Answer(503, "no")
+def test_a_glance_that_fails_is_told(site: Web, tmp_path: Path) -> None:
+    glance(site)
+    site.answers["GET /image/v2/images?name=cirros&visibility=public"] = Answer(503, "no")
     with pytest.raises(UnansweredError, match=r"^Glance: .*503"):
-        ask.image(ask.login(openrc(tmp_path, web.url)), "RegionOne", "cirros")
+        cloud.image(cloud.login(openrc(tmp_path, site.url)), "RegionOne", "cirros")
 
 
-def test_a_download_that_breaks_off_is_told(web: Web, tmp_path: Path) -> None:
-    glance(web, {**CIRROS, "status": "active"})
-    web.answers["GET /image/v2/images/i/file"] = Answer(200, BYTES, {"Content-Length": str(len(BYTES) + 1)})
+def test_a_download_that_breaks_off_is_told(site: Web, tmp_path: Path) -> None:
+    glance(site, {**CIRROS, "status": "active"})
+    site.answers["GET /image/v2/images/i/file"] = Answer(200, BYTES, {"Content-Length": str(len(BYTES) + 1)})
     with pytest.raises(UnansweredError, match=r"^Glance: .*(IncompleteRead|Connection broken)"):
-        ask.image(ask.login(openrc(tmp_path, web.url)), "RegionOne", "cirros")
+        cloud.image(cloud.login(openrc(tmp_path, site.url)), "RegionOne", "cirros")
 
 
 def test_a_file_s_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
     file = tmp_path / "image"
     file.write_bytes(BYTES)
     assert ask.sha256(file) == hashlib.sha256(BYTES).hexdigest()
+
+
+# Pages
+
+
+def test_a_page_tells_its_title(site: Web) -> None:
+    site.answers["GET /vnc_auto.html"] = Answer(200, "<!DOCTYPE html><head>\n<title>\n  noVNC </title></head>")
+    page = ask.page(f"{site.url}/vnc_auto.html")
+    assert isinstance(page, Page)
+    assert (page.status, page.title) == (200, "noVNC")
+
+
+def test_a_page_that_is_not_there_has_a_status_and_no_title(site: Web) -> None:
+    page = ask.page(f"{site.url}/vnc_auto.html")
+    assert (page.status, page.title) == (404, "")
+
+
+# WebSockets
+
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+def test_a_websocket_s_first_message_is_told(site: Web) -> None:
+    site.answers["GET /?token=t"] = Answer(101, b"\x82\x0cRFB 003.008\nmore", {**UPGRADE, "Content-Length": "0"})
+    assert web.websocket_greeting(f"{site.url}/?token=t", seconds=1) == b"RFB 003.008\n"
+    assert site.requests[0].headers["Sec-WebSocket-Version"] == "13"
+
+
+def test_a_refused_websocket_is_told_by_its_status(site: Web) -> None:
+    with pytest.raises(ConnectionError, match=r"^HTTP 404 in place of a WebSocket$"):
+        web.websocket_greeting(f"{site.url}/?token=t", seconds=1)
+
+
+def test_a_websocket_that_ends_at_once_is_told(site: Web) -> None:
+    site.answers["GET /"] = Answer(101, b"", {**UPGRADE, "Content-Length": "0"})
+    with pytest.raises(ConnectionError, match="ended without a word"):
+        web.websocket_greeting(site.url, seconds=1)
+
+
+# Placement, Nova, Neutron
+
+
+def cloud_of(site: Web, tmp_path: Path) -> Login:
+    """Have the server play Keystone and the entries of all other services; log in."""
+    compute = {"id": "v2.1", "status": "CURRENT", "version": "2.93", "min_version": "2.1"}
+    placement = {"id": "v1.0", "status": "CURRENT", "max_version": "1.39", "min_version": "1.0"}
+    network = {"id": "v2.0", "status": "CURRENT"}
+    site.answers["POST /v3/auth/tokens"] = token(site)
+    for kind, version in (("compute", compute), ("placement", placement), ("network", network)):
+        path = f"/{kind}/v2.0/" if kind == "network" else f"/{kind}"
+        entry = {**version, "links": [{"rel": "self", "href": f"{site.url}{path}"}]}
+        document = {"version": entry} if kind == "compute" else {"versions": [entry]}
+        site.answers |= {f"GET /{kind}": Answer(200, document), f"GET /{kind}/": Answer(200, document)}
+    return cloud.login(openrc(tmp_path, site.url))
+
+
+def test_placement_tells_what_each_compute_node_has(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    inventory = {"reserved": 0, "min_unit": 1, "max_unit": 2, "step_size": 1, "allocation_ratio": 4.0}
+    totals = {"VCPU": 2, "MEMORY_MB": 1960, "DISK_GB": 19}
+    site.answers |= {
+        "GET /placement/resource_providers": Answer(200, {"resource_providers": [{"uuid": "u", "name": "node1"}]}),
+        "GET /placement/resource_providers/u/inventories": Answer(
+            200,
+            {
+                "resource_provider_generation": 3,
+                "inventories": {kind: {**inventory, "total": total} for kind, total in totals.items()},
+            },
+        ),
+    }
+    assert cloud.providers(login, "RegionOne") == [Provider(name="node1", totals=totals)]
+
+
+def test_nova_tells_its_services(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    listed = [
+        {"id": "1", "binary": "nova-compute", "host": "node1", "state": "up", "status": "enabled"},
+        {"id": "2", "binary": "nova-conductor", "host": "c1", "state": "down", "status": "disabled"},
+    ]
+    site.answers["GET /compute/os-services"] = Answer(200, {"services": listed})
+    assert cloud.compute_services(login, "RegionOne") == [
+        Daemon(binary="nova-compute", host="node1", up=True, enabled=True),
+        Daemon(binary="nova-conductor", host="c1", up=False, enabled=False),
+    ]
+
+
+def test_neutron_tells_its_agents(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    agent = {"id": "1", "binary": "neutron-dhcp-agent", "host": "c1", "alive": False, "admin_state_up": True}
+    site.answers["GET /network/v2.0/agents"] = Answer(200, {"agents": [agent]})
+    assert cloud.network_agents(login, "RegionOne") == [
+        Daemon(binary="neutron-dhcp-agent", host="c1", up=False, enabled=True)
+    ]
+
+
+def test_nova_tells_its_hypervisors_in_the_last_version_that_tells_their_sizes(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    listed = {
+        "hypervisor_hostname": "node1",
+        "state": "up",
+        "status": "enabled",
+        "vcpus": 2,
+        "memory_mb": 1960,
+        "local_gb": 19,
+        "running_vms": 1,
+    }
+    site.answers["GET /compute/os-hypervisors/detail"] = Answer(200, {"hypervisors": [listed]})
+    assert cloud.hypervisors(login, "RegionOne") == [
+        Hypervisor(host="node1", up=True, enabled=True, vcpus=2, memory=1960, disk=19, instances=1)
+    ]
+    assert site.requests[-1].headers["OpenStack-API-Version"] == "compute 2.87"
+
+
+def test_an_api_that_refuses_is_told(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    refusal = {"forbidden": {"message": "not for you", "code": 403}}
+    site.answers["GET /compute/os-hypervisors/detail"] = Answer(403, refusal, {"Content-Type": "application/json"})
+    with pytest.raises(UnansweredError, match=r"^Nova: .*403.*not for you"):
+        cloud.hypervisors(login, "RegionOne")
+
+
+SERVER = {
+    "id": "s",
+    "name": "vm1",
+    "status": "ACTIVE",
+    "addresses": {"provider": [{"addr": "172.16.100.50", "version": 4}, {"addr": "fe80::1", "version": 6}]},
+}
+
+
+def test_the_tenant_s_instance_is_described(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    site.answers["GET /compute/servers/detail?name=%5Evm1%24"] = Answer(200, {"servers": [SERVER]})
+    assert cloud.instance(login, "RegionOne", "vm1") == Instance(
+        status="ACTIVE", addresses=("172.16.100.50",), fault=""
+    )
+
+
+def test_an_instance_s_fault_is_told(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    failed = {**SERVER, "status": "ERROR", "addresses": {}, "fault": {"code": 500, "message": "No valid host"}}
+    site.answers["GET /compute/servers/detail?name=%5Evm1%24"] = Answer(200, {"servers": [failed]})
+    assert cloud.instance(login, "RegionOne", "vm1") == Instance(status="ERROR", addresses=(), fault="No valid host")
+
+
+def test_a_missing_instance_is_told(site: Web, tmp_path: Path) -> None:
+    login = cloud_of(site, tmp_path)
+    site.answers["GET /compute/servers/detail?name=%5Evm1%24"] = Answer(200, {"servers": []})
+    with pytest.raises(UnansweredError, match=r"^0 servers of the name vm1$"):
+        cloud.instance(login, "RegionOne", "vm1")

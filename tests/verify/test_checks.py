@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,27 @@ from components.services.model import Endpoint, Listener, Packaging, Service
 from components.topology import Role
 from tests import stacks
 from tools import stack_values, verify
-from tools.verify import ask, checks
+from tools.verify import ask, checks, cloud_checks, instance, nodes
 from tools.verify.model import (
     Answers,
     Clock,
-    HttpAnswer,
+    Daemon,
+    Finding,
+    Hypervisor,
     ImageFound,
+    Instance,
     Login,
     NodeReport,
+    Page,
+    Provider,
     Row,
     Server,
     UnansweredError,
     UnitState,
+    UpgradeCheck,
+    UpgradeChecks,
+    VersionDocument,
+    Visit,
 )
 
 RUNNING = UnitState("active", "running", "enabled")
@@ -52,12 +62,13 @@ def healthy(config: Config) -> Answers:
         if service.endpoint
     ]
     balancer = site.topology.having(Role.LOADBALANCER)[0]
+    computes = site.topology.having(Role.COMPUTE)
     return Answers(
         nodes={
             node.name: NodeReport(
                 holds_vip=node == balancer,
                 clock=IN_SYNC,
-                units=dict.fromkeys(ask.units_of(site, node), RUNNING),
+                units=dict.fromkeys(nodes.units_of(site, node), RUNNING),
             )
             for node in site.topology.nodes
         },
@@ -73,14 +84,46 @@ def healthy(config: Config) -> Answers:
             for listener in service.listeners
             for node in service.nodes(site.topology)
         ),
-        endpoints={service.name: HttpAnswer(status=300, seconds=0.2) for service in site.catalogue if service.endpoint},
+        endpoints={
+            service.name: VersionDocument(status=300, seconds=0.2, versions=("v2.15", "v2.9"))
+            for service in site.catalogue
+            if service.endpoint
+        },
         logins={
             "admin": Login(session=Session(), project="admin", roles=("admin",), catalog=catalog),
             "myuser": Login(session=Session(), project="myproject", roles=("myrole",), catalog=catalog),
         },
         image=ImageFound(status="active", size=15_204_352, sha256=DIGEST),
         image_sha256=DIGEST,
+        providers=[
+            Provider(name=node.fqdn, totals={"VCPU": node.vcpus, "MEMORY_MB": 1960, "DISK_GB": 19}) for node in computes
+        ],
+        compute_services=daemons(config, cloud_checks.COMPUTE_SERVICES),
+        network_agents=daemons(config, cloud_checks.NETWORK_AGENTS),
+        hypervisors=[
+            Hypervisor(
+                host=node.fqdn, up=True, enabled=True, vcpus=node.vcpus, memory=1960, disk=19, instances=position
+            )
+            for position, node in enumerate(computes)
+        ],
+        cells={"cell0": [], "cell1": [node.fqdn for node in computes]},
+        upgrades={
+            name: UpgradeChecks(status=0, results=(UpgradeCheck(name="Cells v2", result="Success", details=""),))
+            for name in ("placement", "nova")
+        },
+        dashboard={user: Visit(path="/dashboard/settings/", user=user, seconds=3.25) for user in ("admin", "myuser")},
+        console=Page(status=200, seconds=0.25, title="noVNC"),
+        instance=Instance(status="ACTIVE", addresses=("172.16.100.50",), fault="") if config.tenant.instance else None,
     )
+
+
+def daemons(config: Config, binaries: Mapping[str, Service]) -> list[Daemon]:
+    """All of them, up and enabled."""
+    return [
+        Daemon(binary=binary, host=node.fqdn, up=True, enabled=True)
+        for binary, service in binaries.items()
+        for node in service.nodes(config.site.topology)
+    ]
 
 
 @pytest.fixture(params=stacks.STACKS)
@@ -121,41 +164,76 @@ def test_everything_is_right_in_a_healthy_lab(config: Config) -> None:
 
 
 def test_the_rows_cover_every_node_service_listener_and_endpoint(lab: Config) -> None:
-    subjects: dict[str, list[str]] = {}
-    for row in checks.rows(lab, healthy(lab)):
-        subjects.setdefault(row.check, []).append(row.subject)
-    nodes = ["controller1", "mysql-master", "haproxy1", "node1", "node2"]
-    assert subjects == {
-        "node": nodes,
-        "time": nodes,
-        "units": ["time", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone", "glance"],
+    machines = ["controller1", "mysql-master", "haproxy1", "node1", "node2"]
+    apis = ["keystone", "glance", "placement", "nova", "neutron"]
+    assert subjects(checks.rows(lab, healthy(lab))) == {
+        "node": machines,
+        "time": machines,
+        "units": [
+            *("time", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone", "glance", "placement"),
+            *("nova", "neutron", "neutron-linuxbridge", "neutron-dhcp", "neutron-metadata", "nova-compute", "horizon"),
+        ],
         "VIP": ["172.16.0.248"],
-        "HAProxy": ["mysql-3306", "rabbitmq-5672", "memcached-11211", "keystone-api-5000", "glance-api-9292"],
-        "endpoint": ["keystone", "glance"],
+        "HAProxy": [
+            *("mysql-3306", "rabbitmq-5672", "memcached-11211", "keystone-api-5000", "glance-api-9292"),
+            *("placement-api-8778", "nova-controller-node-api-8774", "nova-metadata-8775", "nova-novncproxy-6080"),
+            *("neutron-api-9696", "openstack-80"),
+        ],
+        "endpoint": apis,
         "token": ["admin", "myuser"],
-        "catalog": ["keystone", "glance"],
+        "catalog": apis,
         "image": ["cirros-0.5.1"],
+        "placement": ["node1", "node2"],
+        "compute service": ["nova-scheduler", "nova-conductor", "nova-compute"],
+        "network agent": ["neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-metadata-agent"],
+        "hypervisor": ["hypervisors"],
+        "cell": ["cell0", "cell1"],
+        "upgrade check": ["placement", "nova"],
+        "dashboard": ["admin", "myuser"],
+        "console": ["noVNC"],
     }
 
 
+def subjects(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """What each check looked at, in order."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.check, []).append(row.subject)
+    return found
+
+
+def test_a_stack_with_an_instance_has_a_row_for_it() -> None:
+    compact = stacks.load("compact")
+    assert subjects(checks.rows(compact, healthy(compact)))["instance"] == ["vm1"]
+
+
+def test_a_stack_without_compute_nodes_expects_none() -> None:
+    values = stacks.values("compact")
+    alone = stacks.load("compact", instance=False, nodes={"controller1": values["nodes"]["controller1"]})
+    found = subjects(checks.rows(alone, healthy(alone)))
+    assert found["compute service"] == ["nova-scheduler", "nova-conductor"]
+    assert "placement" not in found
+    assert wrong(alone, healthy(alone)) == []
+
+
 def test_a_service_that_joins_the_catalogue_is_covered_without_a_change(lab: Config) -> None:
-    placement = Service(
-        name="placement",
-        role=Role.CONTROLLER,
-        listeners=(Listener(name="placement-api", port=8778),),
-        endpoint=Endpoint(type="placement", description="Placement", port=8778),
+    heat = Service(
+        name="heat",
+        roles=(Role.CONTROLLER,),
+        listeners=(Listener(name="heat-api", port=8004),),
+        endpoint=Endpoint(type="orchestration", description="Heat", port=8004),
     )
     release = dataclasses.replace(
-        ZED_DEBIAN12, packaging={**ZED_DEBIAN12.packaging, "placement": Packaging(units=("placement-api.service",))}
+        ZED_DEBIAN12, packaging={**ZED_DEBIAN12.packaging, "heat": Packaging(units=("heat-api.service",))}
     )
-    site = dataclasses.replace(lab.site, catalogue=(*services.CATALOGUE, placement), release=release)
+    site = dataclasses.replace(lab.site, catalogue=(*services.CATALOGUE, heat), release=release)
     wider = dataclasses.replace(lab, site=site)
     rows = checks.rows(wider, healthy(wider))
-    assert [(row.check, row.subject) for row in rows if row.subject.startswith("placement")] == [
-        ("units", "placement"),
-        ("HAProxy", "placement-api-8778"),
-        ("endpoint", "placement"),
-        ("catalog", "placement"),
+    assert [(row.check, row.subject) for row in rows if row.subject.startswith("heat")] == [
+        ("units", "heat"),
+        ("HAProxy", "heat-api-8004"),
+        ("endpoint", "heat"),
+        ("catalog", "heat"),
     ]
     assert wrong(wider, healthy(wider)) == []
 
@@ -198,13 +276,12 @@ def test_a_clock_out_of_sync_fails(lab: Config, clock: Clock | UnansweredError, 
 
 
 def test_a_stopped_unit_fails_and_says_where_to_look(lab: Config) -> None:
-    answers = healthy(lab)
+    controller = lab.site.topology.having(Role.CONTROLLER)[0]
     units = {
-        "chrony.service": RUNNING,
-        "keystone.service": RUNNING,
+        **dict.fromkeys(nodes.units_of(lab.site, controller), RUNNING),
         "glance-api.service": UnitState("inactive", "dead", "enabled"),
     }
-    (row,) = wrong(lab, with_node(answers, "controller1", units=units))
+    (row,) = wrong(lab, with_node(healthy(lab), "controller1", units=units))
     assert (row.check, row.subject) == ("units", "glance")
     assert row.detail == "controller1: glance-api.service is inactive (dead)"
     assert row.hint == "on controller1: journalctl -u glance-api.service, /var/log/glance/glance-api.log"
@@ -241,18 +318,22 @@ def test_a_server_that_haproxy_does_not_know_fails(lab: Config) -> None:
 
 
 def test_only_the_first_node_of_what_is_not_replicated_is_expected_behind_haproxy() -> None:
-    nodes = {
+    everybody = {
         name: {key: value for key, value in node.items() if key != "enabled"}
         for name, node in stacks.values("lab")["nodes"].items()
     }
-    both = stacks.load("lab", nodes=nodes)
+    both = stacks.load("lab", nodes=everybody)
     second = str(both.site.topology.having(Role.CONTROLLER)[1].address)
     answers = healthy(both)
     assert not isinstance(answers.servers, UnansweredError)
     servers = [server for server in answers.servers if server.name != second]
     rows = wrong(both, dataclasses.replace(answers, servers=servers))
     assert [(row.subject, row.detail) for row in rows] == [
-        ("keystone-api-5000", "controller2: HAProxy has no such server")
+        (listener, "controller2: HAProxy has no such server")
+        for listener in (
+            *("keystone-api-5000", "placement-api-8778", "nova-controller-node-api-8774", "nova-metadata-8775"),
+            *("nova-novncproxy-6080", "neutron-api-9696", "openstack-80"),
+        )
     ]
 
 
@@ -264,17 +345,37 @@ def test_a_statistics_page_that_does_not_answer_fails_once(lab: Config) -> None:
 
 
 @pytest.mark.parametrize(
+    ("versions", "shown"), [(("v3.14",), "v3.14"), (("v2.15", "v2.13", "v2.12"), "v2.15 and 2 more")]
+)
+def test_an_endpoint_shows_its_versions(lab: Config, versions: tuple[str, ...], shown: str) -> None:
+    answers = healthy(lab)
+    document = VersionDocument(status=300, seconds=0.25, versions=versions)
+    answers = dataclasses.replace(answers, endpoints={**answers.endpoints, "glance": document})
+    (row,) = (row for row in checks.rows(lab, answers) if (row.check, row.subject) == ("endpoint", "glance"))
+    assert row.ok
+    assert row.detail == f"HTTP 300 with {shown} in 0.2 s from http://openstack-vip.magedu.local:9292"
+
+
+@pytest.mark.parametrize(
     ("answer", "detail"),
     [
         (
-            HttpAnswer(status=503, seconds=1.25),
-            "HTTP 503 in 1.2 s from http://openstack-vip.magedu.local:9292",
+            VersionDocument(status=503, seconds=1.25, versions=()),
+            "HTTP 503 with no version in 1.2 s from http://openstack-vip.magedu.local:9292",
+        ),
+        (
+            VersionDocument(status=200, seconds=1.25, versions=()),
+            "HTTP 200 with no version in 1.2 s from http://openstack-vip.magedu.local:9292",
+        ),
+        (
+            VersionDocument(status=401, seconds=1.25, versions=("v2.15",)),
+            "HTTP 401 with v2.15 in 1.2 s from http://openstack-vip.magedu.local:9292",
         ),
         (UnansweredError("http://…:9292: timed out"), "http://…:9292: timed out"),
     ],
 )
-def test_an_endpoint_that_does_not_answer_itself_fails(
-    lab: Config, answer: HttpAnswer | UnansweredError, detail: str
+def test_an_endpoint_without_a_version_document_fails(
+    lab: Config, answer: VersionDocument | UnansweredError, detail: str
 ) -> None:
     answers = healthy(lab)
     (row,) = wrong(lab, dataclasses.replace(answers, endpoints={**answers.endpoints, "glance": answer}))
@@ -290,16 +391,33 @@ def test_a_user_without_a_token_fails_and_the_catalog_of_the_other_is_looked_at(
     assert row.hint == "on controller1: journalctl -u keystone.service, /var/log/keystone/keystone.log"
 
 
-def test_without_any_token_the_catalog_and_the_image_fail_too(lab: Config) -> None:
-    answers = healthy(lab)
+def test_without_any_token_all_that_needs_one_fails_too() -> None:
+    compact = stacks.load("compact")
     lost = UnansweredError("no token: …")
-    rows = wrong(lab, dataclasses.replace(answers, logins=dict.fromkeys(answers.logins, lost), image=lost))
+    answers = dataclasses.replace(
+        healthy(compact),
+        logins=dict.fromkeys(("admin", "myuser"), lost),
+        image=lost,
+        providers=lost,
+        compute_services=lost,
+        network_agents=lost,
+        hypervisors=lost,
+        instance=lost,
+    )
+    rows = wrong(compact, answers)
     assert [(row.check, row.subject, row.detail) for row in rows] == [
         ("token", "admin", "no token: …"),
         ("token", "myuser", "no token: …"),
-        ("catalog", "keystone", "no token, so no catalog"),
-        ("catalog", "glance", "no token, so no catalog"),
+        *(
+            ("catalog", name, "no token, so no catalog")
+            for name in ("keystone", "glance", "placement", "nova", "neutron")
+        ),
         ("image", "cirros-0.5.1", "no token, so no image"),
+        ("placement", "placement", "no token, so no resource provider"),
+        ("compute service", "nova", "no token, so no compute service"),
+        ("network agent", "neutron", "no token, so no network agent"),
+        ("hypervisor", "hypervisors", "no token, so no hypervisor"),
+        ("instance", "vm1", "no token, so no instance"),
     ]
 
 
@@ -363,6 +481,269 @@ def test_an_image_that_is_not_the_uploaded_one_fails(
     assert row.hint == "on controller1: journalctl -u glance-api.service, /var/log/glance/glance-api.log"
 
 
+NOVA_HINT = "on controller1: journalctl -u nova-conductor.service, journalctl -u nova-scheduler.service"
+COMPUTE_HINT = "journalctl -u nova-compute.service, /var/log/nova/nova-compute.log"
+NODE1, NODE2 = "openstack-node1.magedu.local", "openstack-node2.magedu.local"
+
+
+def test_a_healthy_compute_node_shows_its_inventory(lab: Config) -> None:
+    (row,) = (row for row in checks.rows(lab, healthy(lab)) if (row.check, row.subject) == ("placement", "node1"))
+    assert row.detail == "VCPU 1, MEMORY_MB 1960 MiB, DISK_GB 19 GiB"
+
+
+@pytest.mark.parametrize(
+    ("providers", "subject", "detail", "hint"),
+    [
+        ([], "node2", "no resource provider of its name", f"on node2: journalctl -u libvirtd.service, {COMPUTE_HINT}"),
+        (
+            [Provider(name=NODE2, totals={"VCPU": 1, "DISK_GB": 0})],
+            "node2",
+            "no MEMORY_MB, DISK_GB in its inventory",
+            f"on node2: journalctl -u libvirtd.service, {COMPUTE_HINT}",
+        ),
+        (
+            [
+                Provider(name=NODE2, totals={"VCPU": 1, "MEMORY_MB": 1960, "DISK_GB": 19}),
+                Provider(name="node3", totals={}),
+            ],
+            "node3",
+            "a resource provider that the stack does not have",
+            "openstack resource provider delete, as admin",
+        ),
+    ],
+)
+def test_placement_has_the_compute_nodes_and_no_other(
+    lab: Config, providers: list[Provider], subject: str, detail: str, hint: str
+) -> None:
+    first = Provider(name=NODE1, totals={"VCPU": 1, "MEMORY_MB": 1960, "DISK_GB": 19})
+    (row,) = wrong(lab, dataclasses.replace(healthy(lab), providers=[first, *providers]))
+    assert (row.check, row.subject, row.detail, row.hint) == ("placement", subject, detail, hint)
+
+
+def test_a_placement_that_does_not_answer_fails_once(lab: Config) -> None:
+    (row,) = wrong(lab, dataclasses.replace(healthy(lab), providers=UnansweredError("Placement: HTTP 503")))
+    assert (row.check, row.subject, row.detail) == ("placement", "placement", "Placement: HTTP 503")
+    assert row.hint == "on controller1: journalctl -u placement-api.service, /var/log/placement/placement-api.log"
+
+
+def with_daemons(config: Config, change: Callable[[Daemon], list[Daemon]]) -> Answers:
+    """A healthy lab, but for what the APIs list of compute services and network agents."""
+    answers = healthy(config)
+    assert not isinstance(answers.compute_services, UnansweredError)
+    assert not isinstance(answers.network_agents, UnansweredError)
+    return dataclasses.replace(
+        answers,
+        compute_services=[new for daemon in answers.compute_services for new in change(daemon)],
+        network_agents=[new for daemon in answers.network_agents for new in change(daemon)],
+    )
+
+
+def test_compute_services_and_agents_that_are_down_disabled_or_missing_fail_with_their_node(lab: Config) -> None:
+    def change(daemon: Daemon) -> list[Daemon]:
+        match daemon.binary, daemon.host:
+            case "nova-scheduler", _:
+                return [dataclasses.replace(daemon, up=False, enabled=False)]
+            case "nova-compute", host if host == NODE2:
+                return [dataclasses.replace(daemon, enabled=False)]
+            case "neutron-linuxbridge-agent", host if host == NODE1:
+                return []
+            case "neutron-dhcp-agent", _:
+                return [dataclasses.replace(daemon, up=False)]
+        return [daemon]
+
+    rows = wrong(lab, with_daemons(lab, change))
+    assert [(row.check, row.subject, row.detail) for row in rows] == [
+        ("compute service", "nova-scheduler", "controller1: down and disabled"),
+        ("compute service", "nova-compute", "node2: disabled"),
+        ("network agent", "neutron-linuxbridge-agent", "node1: missing"),
+        ("network agent", "neutron-dhcp-agent", "controller1: down"),
+    ]
+    assert rows[0].hint.startswith(NOVA_HINT)
+    assert rows[1].hint == f"on node2: journalctl -u libvirtd.service, {COMPUTE_HINT}"
+    assert rows[2].hint == (
+        "on node1: journalctl -u neutron-linuxbridge-agent.service, /var/log/neutron/neutron-linuxbridge-agent.log"
+    )
+    assert rows[3].hint == (
+        "on controller1: journalctl -u neutron-dhcp-agent.service, /var/log/neutron/neutron-dhcp-agent.log"
+    )
+
+
+def test_what_a_node_left_behind_fails(lab: Config) -> None:
+    def change(daemon: Daemon) -> list[Daemon]:
+        left = dataclasses.replace(daemon, host="node3", up=False)
+        return [daemon, left] if daemon.host == NODE1 else [daemon]
+
+    rows = wrong(lab, with_daemons(lab, change))
+    assert [(row.subject, row.detail, row.hint) for row in rows] == [
+        (
+            "nova-compute on node3",
+            "a compute service that the stack does not have",
+            "openstack compute service delete, as admin",
+        ),
+        (
+            "neutron-linuxbridge-agent on node3",
+            "a network agent that the stack does not have",
+            "openstack network agent delete, as admin",
+        ),
+    ]
+
+
+def test_apis_that_do_not_list_their_daemons_fail_once_each(lab: Config) -> None:
+    answers = dataclasses.replace(
+        healthy(lab), compute_services=UnansweredError("Nova: …"), network_agents=UnansweredError("Neutron: …")
+    )
+    assert [(row.check, row.subject, row.detail) for row in wrong(lab, answers)] == [
+        ("compute service", "nova", "Nova: …"),
+        ("network agent", "neutron", "Neutron: …"),
+    ]
+
+
+def test_healthy_hypervisors_show_their_totals(lab: Config) -> None:
+    (row,) = (row for row in checks.rows(lab, healthy(lab)) if row.check == "hypervisor")
+    assert row.detail == "2: 2 vCPUs, 3920 MiB, 38 GiB in all; 1 running instances"
+
+
+def hypervisor(host: str, *, up: bool = True, enabled: bool = True) -> Hypervisor:
+    """One of a healthy lab."""
+    return Hypervisor(host=host, up=up, enabled=enabled, vcpus=1, memory=1960, disk=19, instances=0)
+
+
+@pytest.mark.parametrize(
+    ("hypervisors", "detail"),
+    [
+        ([hypervisor(NODE1)], "node2: missing: not reported, or not mapped to a cell"),
+        ([hypervisor(NODE1, up=False), hypervisor(NODE2)], "node1: down, enabled"),
+        ([hypervisor(NODE1), hypervisor(NODE2), hypervisor("node3")], "node3: not a compute node of the stack"),
+        (UnansweredError("Nova: HTTP 500"), "Nova: HTTP 500"),
+    ],
+)
+def test_hypervisors_that_are_not_the_compute_nodes_fail(
+    lab: Config, hypervisors: Sequence[Hypervisor] | UnansweredError, detail: str
+) -> None:
+    (row,) = wrong(lab, dataclasses.replace(healthy(lab), hypervisors=hypervisors))
+    assert (row.check, row.subject, row.detail) == ("hypervisor", "hypervisors", detail)
+
+
+@pytest.mark.parametrize(
+    ("cells", "subject", "detail"),
+    [
+        ({"cell1": [NODE1, NODE2]}, "cell0", "not mapped, or disabled"),
+        ({"cell0": [], "cell1": [NODE1]}, "cell1", "node2 is not mapped"),
+        ({"cell0": [NODE2], "cell1": [NODE1, NODE2]}, "cell0", f"{NODE2} is mapped"),
+        ({"cell0": [], "cell1": [NODE1, NODE2, "node3"]}, "cell1", "node3 is mapped"),
+        ({"cell0": [], "cell1": [NODE1, NODE2], "cell2": []}, "cell2", "a cell that the stack does not have"),
+        (UnansweredError("SSH to 172.16.0.101: timed out"), "cells", "SSH to 172.16.0.101: timed out"),
+    ],
+)
+def test_cells_hold_the_compute_nodes_and_nothing_else(
+    lab: Config, cells: Mapping[str, Sequence[str]] | UnansweredError, subject: str, detail: str
+) -> None:
+    (row,) = wrong(lab, dataclasses.replace(healthy(lab), cells=cells))
+    assert (row.check, row.subject, row.detail) == ("cell", subject, detail)
+    assert row.hint
+
+
+def test_an_upgrade_check_with_warnings_is_right_and_shows_them(lab: Config) -> None:
+    told = UpgradeChecks(
+        status=1,
+        results=(
+            UpgradeCheck(name="Cells v2", result="Success", details=""),
+            UpgradeCheck(name="Cinder API", result="Warning", details="no cinder"),
+        ),
+    )
+    answers = healthy(lab)
+    answers = dataclasses.replace(answers, upgrades={**answers.upgrades, "nova": told})
+    assert wrong(lab, answers) == []
+    (row,) = (row for row in checks.rows(lab, answers) if (row.check, row.subject) == ("upgrade check", "nova"))
+    assert row.detail == "1 of 2 checks passed\nWarning: Cinder API: no cinder"
+
+
+@pytest.mark.parametrize(
+    ("told", "detail"),
+    [
+        (
+            UpgradeChecks(
+                status=2,
+                results=(UpgradeCheck(name="Placement API", result="Failure", details="too old"),),
+            ),
+            "0 of 1 checks passed\nFailure: Placement API: too old",
+        ),
+        (UnansweredError("exit status 255: Error"), "exit status 255: Error"),
+    ],
+)
+def test_an_upgrade_check_that_fails_fails(lab: Config, told: UpgradeChecks | UnansweredError, detail: str) -> None:
+    answers = healthy(lab)
+    (row,) = wrong(lab, dataclasses.replace(answers, upgrades={**answers.upgrades, "nova": told}))
+    assert (row.check, row.subject, row.detail) == ("upgrade check", "nova", detail)
+    assert row.hint == "on controller1: runuser -u nova -- nova-status upgrade check"
+
+
+@pytest.mark.parametrize(
+    ("visit", "detail"),
+    [
+        (
+            Visit(path="/dashboard/auth/login/", user="", seconds=3.25),
+            "/dashboard/auth/login/ shows nobody as logged in, 3.2 s from the form on",
+        ),
+        (
+            Visit(path="/dashboard/settings/", user="admin", seconds=3.25),
+            "/dashboard/settings/ shows admin as logged in, 3.2 s from the form on",
+        ),
+        (UnansweredError("http://…/auth/login/: HTTP 500"), "http://…/auth/login/: HTTP 500"),
+    ],
+)
+def test_a_dashboard_that_does_not_let_a_user_in_fails(
+    lab: Config, visit: Visit | UnansweredError, detail: str
+) -> None:
+    answers = healthy(lab)
+    (row,) = wrong(lab, dataclasses.replace(answers, dashboard={**answers.dashboard, "myuser": visit}))
+    assert (row.check, row.subject, row.detail) == ("dashboard", "myuser", detail)
+    assert row.hint == "on controller1: journalctl -u apache2.service, /var/log/apache2/error.log"
+
+
+@pytest.mark.parametrize(
+    ("page", "detail"),
+    [
+        (
+            Page(status=404, seconds=0.25, title=""),
+            "HTTP 404 in 0.2 s from http://openstack-vip.magedu.local:6080/vnc_auto.html",
+        ),
+        (
+            Page(status=200, seconds=0.25, title="It works!"),
+            "HTTP 200 titled 'It works!' in 0.2 s from http://openstack-vip.magedu.local:6080/vnc_auto.html",
+        ),
+        (UnansweredError("http://…:6080: timed out"), "http://…:6080: timed out"),
+    ],
+)
+def test_a_console_that_is_not_novnc_fails(lab: Config, page: Page | UnansweredError, detail: str) -> None:
+    (row,) = wrong(lab, dataclasses.replace(healthy(lab), console=page))
+    assert (row.check, row.subject, row.detail) == ("console", "noVNC", detail)
+    assert row.hint.startswith(NOVA_HINT)
+
+
+@pytest.mark.parametrize(
+    ("found", "detail"),
+    [
+        (
+            Instance(status="ACTIVE", addresses=("172.16.0.60",), fault=""),
+            "ACTIVE with 172.16.0.60 (172.16.100.10–172.16.100.200 is the pool)",
+        ),
+        (
+            Instance(status="ERROR", addresses=(), fault="No valid host was found."),
+            "ERROR with no address (172.16.100.10–172.16.100.200 is the pool); No valid host was found.",
+        ),
+        (UnansweredError("0 servers of the name vm1"), "0 servers of the name vm1"),
+    ],
+)
+def test_an_instance_that_does_not_run_with_an_address_of_the_pool_fails(
+    found: Instance | UnansweredError, detail: str
+) -> None:
+    compact = stacks.load("compact")
+    (row,) = wrong(compact, dataclasses.replace(healthy(compact), instance=found))
+    assert (row.check, row.subject, row.detail) == ("instance", "vm1", detail)
+    assert row.hint == f"on node1: journalctl -u libvirtd.service, {COMPUTE_HINT}"
+
+
 @pytest.fixture
 def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], None]:
     """`main` as it runs, but for the lab: the answers are those given."""
@@ -385,7 +766,7 @@ def test_verify_prints_a_table_and_succeeds(
     assert verify.main([]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"│ image +│ cirros-0.5.1 +│ ok +│ public, active, 14.5 MiB", printed)
-    assert re.search(r"31 right, 0 wrong in \d+\.\d s\n$", printed)
+    assert re.search(rf"{len(checks.rows(lab, healthy(lab)))} right, 0 wrong in \d+\.\d s\n$", printed)
 
 
 def test_verify_prints_what_is_wrong_and_where_to_look_and_fails(
@@ -396,14 +777,14 @@ def test_verify_prints_what_is_wrong_and_where_to_look_and_fails(
     printed = capsys.readouterr().out
     assert "controller1: DOWN for 42 s (L4CON)" in printed
     assert "look: on controller1: journalctl -u glance-api.service" in printed
-    assert "30 right, 1 wrong" in printed
+    assert f"{len(checks.rows(lab, healthy(lab))) - 1} right, 1 wrong" in printed
 
 
 def test_verify_prints_json(lab: Config, asked: Callable[[Answers], None], capsys: pytest.CaptureFixture[str]) -> None:
     asked(with_node(healthy(lab), "haproxy1", holds_vip=False))
     assert verify.main(["--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert (found["stack"], found["ok"], len(found["rows"])) == ("lab", False, 31)
+    assert (found["stack"], found["ok"], len(found["rows"])) == ("lab", False, len(checks.rows(lab, healthy(lab))))
     assert [row for row in found["rows"] if not row["ok"]] == [
         {
             "check": "VIP",
@@ -412,4 +793,25 @@ def test_verify_prints_json(lab: Config, asked: Callable[[Answers], None], capsy
             "detail": "held by no node",
             "hint": "on haproxy1: journalctl -u keepalived.service",
         }
+    ]
+
+
+def test_verify_takes_the_instance_test_in_when_asked_to(
+    lab: Config,
+    asked: Callable[[Answers], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked(healthy(lab))
+    found = [
+        Finding(subject="boot", ok=True, detail="ACTIVE", hint="nowhere"),
+        Finding(subject="ping", ok=False, detail="no answer to ping", hint="on node1: its journal"),
+    ]
+    monkeypatch.setattr(instance, "run", lambda _config, _clients: found)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert verify.main(["--instance", "--json"]) == 1
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["check"], row["subject"], row["ok"], row["hint"]) for row in rows[-2:]] == [
+        ("instance test", "boot", True, ""),
+        ("instance test", "ping", False, "on node1: its journal"),
     ]

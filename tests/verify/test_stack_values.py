@@ -24,7 +24,7 @@ print(json.dumps({{
     "master": read.secrets.master,
     "password": read.secrets.value("glance_database_password"),
     "uri": read.hypervisor.uri,
-    "image": read.image_name,
+    "image": read.tenant.image_name,
 }}))
 """
 

@@ -13,7 +13,7 @@ import pytest
 
 from components.config import Config
 from components.services import haproxy
-from components.services.model import Endpoint, Listener, Service
+from components.services.model import EVERY_ROLE, Endpoint, Listener, Service
 from components.topology import Role
 from tests import stacks
 from tests.verify import servers
@@ -30,7 +30,13 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
     nodes: dict[str, Any] = stacks.values("compact")["nodes"]
     for node in nodes.values():
         node["address"] = node["address"].replace("172.16.", "127.0.")
-    config = stacks.load("compact", nodes=nodes, providerNetwork="127.0.0.0/16", vip=VIP)
+    config = stacks.load(
+        "compact",
+        nodes=nodes,
+        providerNetwork="127.0.0.0/16",
+        vip=VIP,
+        allocationPool="127.0.100.10-127.0.100.200",
+    )
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.101", 0)))
         api = stack.enter_context(servers.web(VIP))
@@ -43,13 +49,13 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
         catalogue = (
             Service(
                 name="keystone",
-                role=Role.CONTROLLER,
+                roles=(Role.CONTROLLER,),
                 listeners=(Listener(name="keystone-api", port=port),),
                 endpoint=Endpoint(type="identity", description="", port=api_port, path="/v3/"),
             ),
             Service(
                 name="glance",
-                role=None,
+                roles=EVERY_ROLE,
                 listeners=(Listener(name="glance-api", port=port),),
                 endpoint=Endpoint(type="image", description="", port=servers.closed()),
             ),

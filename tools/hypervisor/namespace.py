@@ -21,6 +21,15 @@ _ETC = Path("/etc/netns") / paths.NAME
 """Where `ip netns exec` looks for files to put over those of /etc."""
 
 
+_SETTINGS = """ip link set lo up
+echo 1 >/proc/sys/net/ipv4/ip_forward
+# What passes within a bridge is not the packet filter's: it would translate instances' requests for their metadata.
+for file in /proc/sys/net/bridge/bridge-nf-call-*; do
+    [ ! -e "$file" ] || echo 0 >"$file"
+done
+"""
+
+
 def exists() -> bool:
     """Whether the network namespace is there and bound: after a restart of the machine an empty file can remain."""
     return NETWORK.exists() and os.stat(NETWORK).st_dev == os.stat("/proc/self/ns/net").st_dev
@@ -51,7 +60,7 @@ def create() -> None:
         NETWORK.unlink(missing_ok=True)
         _run("ip", "netns", "add", paths.NAME)
     # Not by `ip -n`, which fails in a chroot.
-    _run("nsenter", f"--net={NETWORK}", "sh", "-c", "ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward")
+    _run("nsenter", f"--net={NETWORK}", "sh", "-ec", _SETTINGS)
 
 
 def remove() -> None:

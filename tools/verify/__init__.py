@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import signal
+import sys
 import time
 from collections.abc import Sequence
 
@@ -12,16 +14,21 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="verify", description="ask a running lab whether everything is right")
     parser.add_argument("--stack", default="lab", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument("--instance", action="store_true", help="boot an instance, too, and delete it: minutes")
     arguments = parser.parse_args(argv)
 
     # They import the clients of OpenStack and SSH, which takes a second that `make status` and others spare.
     from tools import paths, stack_values
-    from tools.verify import ask, checks, report
+    from tools.verify import ask, checks, instance, report
 
     begun = time.monotonic()
     config = stack_values.complete(arguments.stack)
-    answers = ask.everything(config, paths.STATE / "openrc" / arguments.stack)
-    rows = checks.rows(config, answers)
+    clients = paths.STATE / "openrc" / arguments.stack
+    rows = checks.rows(config, ask.everything(config, clients))
+    if arguments.instance:
+        # So that it is deleted even then.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        rows += checks.named("instance test", instance.run(config, clients))
     seconds = round(time.monotonic() - begun, 1)
     ok = all(row.ok for row in rows)
     if arguments.json:

@@ -6,32 +6,37 @@ A service, endpoint or listener that joins the catalogue is covered by them as i
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from components.cloud.identity import INTERFACES
 from components.config import Config
 from components.services import glance, haproxy, infrastructure, keystone
-from components.services.model import Endpoint, Listener, Service, Site
+from components.services.model import INTERFACES, Endpoint, Listener, Service, Site
 from components.topology import Node, Role
+from tools.verify import cloud_checks
 from tools.verify.model import Answers, Clock, Finding, NodeReport, Row, UnansweredError
+from tools.verify.places import look, names, why
 
 CLOCK_OFFSET = 1.0
 """Seconds that a clock may be off."""
 
-ANSWERING = range(200, 500)
-"""HTTP statuses by which a service itself answers, whatever it says."""
+VERSIONS = (200, 300)
+"""HTTP statuses of a version document: of one version, or of a choice of several."""
 
 
 def rows(config: Config, answers: Answers) -> list[Row]:
     """Every check's findings, in the order of CHECKS."""
+    return [row for name, check in CHECKS.items() for row in named(name, check(config, answers))]
+
+
+def named(check: str, findings: Iterable[Finding]) -> list[Row]:
+    """Findings under their check's name."""
     return [
         Row(
-            check=name,
+            check=check,
             subject=finding.subject,
             ok=finding.ok,
             detail=finding.detail,
             hint="" if finding.ok else finding.hint,
         )
-        for name, check in CHECKS.items()
-        for finding in check(config, answers)
+        for finding in findings
     ]
 
 
@@ -53,7 +58,7 @@ def _clocks(config: Config, answers: Answers) -> Iterator[Finding]:
             detail = f"off by {clock.offset:+.6f} s, stratum {clock.stratum}, from {source}, leap status {clock.leap}"
         else:
             ok, detail = False, str(clock)
-        yield Finding(subject=node.name, ok=ok, detail=detail, hint=_look(config.site, infrastructure.TIME, [node]))
+        yield Finding(subject=node.name, ok=ok, detail=detail, hint=look(config.site, infrastructure.TIME, [node]))
 
 
 def _units(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -65,9 +70,9 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
         faults = {node: list(_unit_faults(node, units, answers.nodes[node.name])) for node in nodes}
         faulty = [node for node in nodes if faults[node]]
         detail = (
-            "; ".join(fault for node in faulty for fault in faults[node]) or f"{', '.join(units)} on {_names(nodes)}"
+            "; ".join(fault for node in faulty for fault in faults[node]) or f"{', '.join(units)} on {names(nodes)}"
         )
-        yield Finding(subject=service.name, ok=not faulty, detail=detail, hint=_look(site, service, faulty))
+        yield Finding(subject=service.name, ok=not faulty, detail=detail, hint=look(site, service, faulty))
 
 
 def _unit_faults(node: Node, units: Iterable[str], report: NodeReport | UnansweredError) -> Iterator[str]:
@@ -89,8 +94,8 @@ def _virtual_address(config: Config, answers: Answers) -> Iterator[Finding]:
     holders = [node for node, report in reports.items() if isinstance(report, NodeReport) and report.holds_vip]
     unknown = [node for node in balancers if isinstance(reports[node], UnansweredError)]
     ok = len(holders) == 1 and not unknown
-    detail = "; ".join([f"held by {_names(holders) or 'no node'}", *(str(_not_reached(node)) for node in unknown)])
-    yield Finding(subject=str(site.topology.vip), ok=ok, detail=detail, hint=_look(site, haproxy.KEEPALIVED, balancers))
+    detail = "; ".join([f"held by {names(holders) or 'no node'}", *(str(_not_reached(node)) for node in unknown)])
+    yield Finding(subject=str(site.topology.vip), ok=ok, detail=detail, hint=look(site, haproxy.KEEPALIVED, balancers))
 
 
 def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -98,7 +103,7 @@ def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
     if isinstance(servers, UnansweredError):
         balancers = site.topology.having(Role.LOADBALANCER)
         yield Finding(
-            subject=haproxy.HAPROXY.name, ok=False, detail=str(servers), hint=_look(site, haproxy.HAPROXY, balancers)
+            subject=haproxy.HAPROXY.name, ok=False, detail=str(servers), hint=look(site, haproxy.HAPROXY, balancers)
         )
         return
     states = {(server.listener, server.name): server for server in servers}
@@ -112,8 +117,8 @@ def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
                 faults[node] = f"{node.name}: HAProxy has no such server"
             elif not server.status.startswith("UP"):
                 faults[node] = f"{node.name}: {server.status} for {server.seconds} s ({server.check})"
-        detail = "; ".join(faults.values()) or f"{_names(nodes)} UP"
-        yield Finding(subject=section, ok=not faults, detail=detail, hint=_look(site, service, faults))
+        detail = "; ".join(faults.values()) or f"{names(nodes)} UP"
+        yield Finding(subject=section, ok=not faults, detail=detail, hint=look(site, service, faults))
 
 
 def _endpoints(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -123,16 +128,18 @@ def _endpoints(config: Config, answers: Answers) -> Iterator[Finding]:
         if isinstance(answer, UnansweredError):
             ok, detail = False, str(answer)
         else:
-            ok = answer.status in ANSWERING
-            detail = f"HTTP {answer.status} in {answer.seconds:.1f} s from {site.url(endpoint)}"
+            ok = answer.status in VERSIONS and bool(answer.versions)
+            first, more = next(iter(answer.versions), "no version"), len(answer.versions) - 1
+            found = f"{first} and {more} more" if more > 0 else first
+            detail = f"HTTP {answer.status} with {found} in {answer.seconds:.1f} s from {site.url(endpoint)}"
         yield Finding(
-            subject=service.name, ok=ok, detail=detail, hint=_look(site, service, service.nodes(site.topology))
+            subject=service.name, ok=ok, detail=detail, hint=look(site, service, service.nodes(site.topology))
         )
 
 
 def _tokens(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
-    hint = _look(site, keystone.KEYSTONE, keystone.KEYSTONE.nodes(site.topology))
+    hint = look(site, keystone.KEYSTONE, keystone.KEYSTONE.nodes(site.topology))
     for user, login in answers.logins.items():
         if isinstance(login, UnansweredError):
             yield Finding(subject=user, ok=False, detail=str(login), hint=hint)
@@ -170,10 +177,8 @@ def _catalog(config: Config, answers: Answers) -> Iterator[Finding]:
 def _image(config: Config, answers: Answers) -> Iterator[Finding]:
     site, found = config.site, answers.image
     file, digest = config.hypervisor.image, answers.image_sha256
-    if any(found is login for login in answers.logins.values()):
-        ok, detail = False, "no token, so no image"
-    elif isinstance(found, UnansweredError):
-        ok, detail = False, str(found)
+    if isinstance(found, UnansweredError):
+        ok, detail = False, why(answers, found, "image")
     elif found.status != "active":
         ok, detail = False, f"{found.status}, not active"
     elif found.sha256 != digest:
@@ -181,18 +186,7 @@ def _image(config: Config, answers: Answers) -> Iterator[Finding]:
     else:
         ok, detail = True, f"public, active, {found.size / 1024**2:.1f} MiB, downloaded: sha256 {digest:.12}… is right"
     nodes = glance.GLANCE.nodes(site.topology)
-    yield Finding(subject=config.image_name, ok=ok, detail=detail, hint=_look(site, glance.GLANCE, nodes))
-
-
-def _look(site: Site, service: Service, nodes: Iterable[Node]) -> str:
-    """Where to look when a service of these nodes is at fault."""
-    packaging = site.packaging(service)
-    places = [*(f"journalctl -u {unit}" for unit in packaging.units), *packaging.logs]
-    return f"on {_names(nodes)}: {', '.join(places)}"
-
-
-def _names(nodes: Iterable[Node]) -> str:
-    return ", ".join(node.name for node in nodes)
+    yield Finding(subject=config.tenant.image_name, ok=ok, detail=detail, hint=look(site, glance.GLANCE, nodes))
 
 
 def _not_reached(node: Node) -> UnansweredError:
@@ -234,4 +228,5 @@ CHECKS: Mapping[str, Callable[[Config, Answers], Iterable[Finding]]] = {
     "token": _tokens,
     "catalog": _catalog,
     "image": _image,
+    **cloud_checks.CHECKS,
 }

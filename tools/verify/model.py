@@ -51,11 +51,21 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
-    """Status and time until the answer's end, in seconds."""
+class VersionDocument:
+    """An API's answer at its endpoint: status, time until its end in seconds, and the versions that it names."""
 
     status: int
     seconds: float
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page for people: status, time until its end in seconds, title."""
+
+    status: int
+    seconds: float
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +88,94 @@ class ImageFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A resource provider of Placement: total of each resource class, such as VCPU, MEMORY_MB and DISK_GB."""
+
+    name: str
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """A compute service or network agent as its API lists it; `host` is a node's full name."""
+
+    binary: str
+    host: str
+    up: bool
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypervisor:
+    """A hypervisor as Nova lists it. Memory in MiB, disk in GiB."""
+
+    host: str
+    up: bool
+    enabled: bool
+    vcpus: int
+    memory: int
+    disk: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeCheck:
+    """One result of `upgrade check`: "Success", "Warning" or "Failure", and what it says about it."""
+
+    name: str
+    result: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeChecks:
+    """The results of `upgrade check`; exit status 0 means success, 1 warnings, all else that something is wrong."""
+
+    status: int
+    results: tuple[UpgradeCheck, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A login to the dashboard: the page that it led to, the user whom that page names, seconds that it took."""
+
+    path: str
+    user: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A server as its tenant sees it; `fault` is why it failed, if it did."""
+
+    status: str
+    addresses: tuple[str, ...]
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Everything that the lab was asked: `nodes` by node, `endpoints` by service, `logins` by user name."""
+    """Everything that the lab was asked: `nodes` by node; `endpoints` and `upgrades` by service; `logins` and
+    `dashboard` by user name; `cells` tells the hosts that are mapped to each cell.
+    """
 
     nodes: Mapping[str, NodeReport | UnansweredError]
     servers: Sequence[Server] | UnansweredError
-    endpoints: Mapping[str, HttpAnswer | UnansweredError]
+    endpoints: Mapping[str, VersionDocument | UnansweredError]
     logins: Mapping[str, Login | UnansweredError]
     image: ImageFound | UnansweredError
     image_sha256: str
     """Digest of the file that was uploaded as the public image."""
+    providers: Sequence[Provider] | UnansweredError
+    compute_services: Sequence[Daemon] | UnansweredError
+    network_agents: Sequence[Daemon] | UnansweredError
+    hypervisors: Sequence[Hypervisor] | UnansweredError
+    cells: Mapping[str, Sequence[str]] | UnansweredError
+    upgrades: Mapping[str, UpgradeChecks | UnansweredError]
+    dashboard: Mapping[str, Visit | UnansweredError]
+    console: Page | UnansweredError
+    instance: Instance | UnansweredError | None
+    """The tenant's instance; None where the configuration has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

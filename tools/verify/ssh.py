@@ -12,9 +12,14 @@ from tools.verify.model import UnansweredError
 
 def run(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: float, port: int = 22) -> str:
     """Standard output of a shell script run as root; UnansweredError if there is none within `seconds`."""
+    return fetch(address, script, login=login, host=host, seconds=seconds, port=port).decode(errors="replace")
+
+
+def fetch(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: float, port: int = 22) -> bytes:
+    """The same, as bytes."""
     try:
         with socket.create_connection((address, port), timeout=min(web.CONNECT_SECONDS, seconds)) as link:
-            return asyncio.run(_run(link, address, script, login, host, seconds))
+            return asyncio.run(_fetch(link, address, script, login, host, seconds))
     except TimeoutError:
         raise UnansweredError(f"SSH to {address}: timed out") from None
     except asyncssh.HostKeyNotVerifiable:
@@ -23,7 +28,9 @@ def run(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: fl
         raise UnansweredError(f"SSH to {address}: {error}") from error
 
 
-async def _run(link: socket.socket, address: str, script: str, login: KeyPair, host: KeyPair, seconds: float) -> str:
+async def _fetch(
+    link: socket.socket, address: str, script: str, login: KeyPair, host: KeyPair, seconds: float
+) -> bytes:
     async with (
         asyncio.timeout(seconds),
         asyncssh.connect(
@@ -35,7 +42,10 @@ async def _run(link: socket.socket, address: str, script: str, login: KeyPair, h
             known_hosts=([asyncssh.import_public_key(host.public)], [], []),
         ) as connection,
     ):
-        done = await connection.run(script)
+        done = await connection.run(script, encoding=None)
+    assert isinstance(done.stdout, bytes)
+    assert isinstance(done.stderr, bytes)
     if done.exit_status:
-        raise UnansweredError(f"SSH to {address}: exit status {done.exit_status}: {str(done.stderr).strip()[-200:]}")
-    return str(done.stdout)
+        last = done.stderr.decode(errors="replace").strip()[-200:]
+        raise UnansweredError(f"SSH to {address}: exit status {done.exit_status}: {last}")
+    return done.stdout

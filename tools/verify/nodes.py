@@ -1,0 +1,132 @@
+"""The questions that nodes answer over SSH."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from components import remote
+from components.secrets import Secrets
+from components.services import nova
+from components.services.model import Service, Site
+from components.topology import Node
+from tools.verify import ssh, web
+from tools.verify.model import Clock, NodeReport, UnansweredError, UnitState, UpgradeCheck, UpgradeChecks
+
+UPGRADE_SECONDS = 600
+"""Limit of an `upgrade check`, whose start alone takes half a minute under emulation, and minutes on a busy machine."""
+
+_UNIT_PROPERTIES = ("ActiveState", "SubState", "UnitFileState")
+_RULE = "---"
+_UPGRADE_CHECK = re.compile(r"Check: (.*?) Result: (\w+) Details: (.*?)(?= Check: |$)")
+"""A cell of the table, its lines joined. Only some services' commands can print JSON."""
+
+_CELLS = """\
+url=$(sed -n '/^\\[api_database\\]/,/^\\[/s/^connection *= *//p' {configuration})
+url=${{url#*://}} user=${{url%%:*}} place=${{url##*@}}
+password=${{url#*:}} password=${{password%%@*}} database=${{place#*/}}
+MYSQL_PWD=$password mysql --batch --skip-column-names -u "$user" -h "${{place%%/*}}" "${{database%%\\?*}}" -e "
+SELECT cell_mappings.name, host_mappings.host
+FROM cell_mappings LEFT JOIN host_mappings ON host_mappings.cell_id = cell_mappings.id
+WHERE NOT cell_mappings.disabled"
+"""
+"""The compute API does not show mappings. The database's password stays on the node, out of every command line."""
+
+
+def run(node: Node, script: str, secrets: Secrets, *, seconds: float) -> str:
+    """Standard output of a script run as root on a node."""
+    login, host = remote.login_key_pair(secrets), remote.host_key_pair(node, secrets)
+    return ssh.run(str(node.address), script, login=login, host=host, seconds=seconds)
+
+
+def report(node: Node, site: Site, secrets: Secrets) -> NodeReport:
+    """Log in to a node once and have it say everything."""
+    units = units_of(site, node)
+    script = f"; echo {_RULE}; ".join(
+        [
+            f"ip -4 -o address show to {site.topology.vip}",
+            "chronyc -n -c tracking 2>&1",
+            shlex.join(["systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", "--", *units]),
+        ]
+    )
+    return read_report(run(node, script, secrets, seconds=web.SECONDS), units)
+
+
+def units_of(site: Site, node: Node) -> tuple[str, ...]:
+    """The units that are to run on a node, in catalogue order."""
+    return tuple(
+        unit
+        for service in site.catalogue
+        if node in service.nodes(site.topology)
+        for unit in site.packaging(service).units
+    )
+
+
+def read_report(output: str, units: Sequence[str]) -> NodeReport:
+    """What a node's script printed."""
+    parts = output.split(f"{_RULE}\n")
+    blocks = parts[-1].strip().split("\n\n")
+    if len(parts) != 3 or len(blocks) != len(units):
+        raise UnansweredError(f"not understood: {output.strip()[-200:]!r}")
+    states = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
+    return NodeReport(
+        holds_vip=bool(parts[0].strip()),
+        clock=_clock(parts[1].strip()),
+        units={
+            unit: UnitState(*(state.get(each, "") for each in _UNIT_PROPERTIES))
+            for unit, state in zip(units, states, strict=True)
+        },
+    )
+
+
+def _clock(line: str) -> Clock | UnansweredError:
+    """A line of `chronyc -c tracking`: the reference, its address, stratum, time, offset, …, leap status last."""
+    fields = line.split(",")
+    try:
+        return Clock(source=fields[1], stratum=int(fields[2]), offset=float(fields[4]), leap=fields[-1])
+    except (IndexError, ValueError):
+        return UnansweredError(f"chronyc: {line[-200:]}")
+
+
+def cells(node: Node, secrets: Secrets) -> Mapping[str, Sequence[str]]:
+    """The hosts mapped to each of Nova's cells, as a controller finds them in the database."""
+    return read_cells(run(node, cells_script(), secrets, seconds=web.SECONDS))
+
+
+def cells_script(configuration: str = nova.CONFIGURATION.path) -> str:
+    """Script that prints a line for each mapping: cell and host, which is NULL for a cell without hosts."""
+    return _CELLS.format(configuration=shlex.quote(configuration))
+
+
+def read_cells(output: str) -> Mapping[str, Sequence[str]]:
+    """What the script for cells printed."""
+    mapped: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        cell, _, host = line.partition("\t")
+        hosts = mapped.setdefault(cell, [])
+        if host != "NULL":
+            hosts.append(host)
+    return mapped
+
+
+def upgrade(node: Node, service: Service, secrets: Secrets) -> UpgradeChecks:
+    """What a service's `upgrade check` says, run on a controller as the service's own user."""
+    name = service.name
+    command = f"timeout {UPGRADE_SECONDS} runuser -u {name} -- {name}-status upgrade check"
+    script = f"said=$({command} 2>&1); echo $?; printf '%s\\n' \"$said\""
+    return read_upgrade(run(node, script, secrets, seconds=UPGRADE_SECONDS + web.SECONDS))
+
+
+def read_upgrade(output: str) -> UpgradeChecks:
+    """What the script for an upgrade check printed: the exit status, then a table among whatever else was said."""
+    status, _, said = output.partition("\n")
+    lines = [line.strip("| ") for line in said.splitlines() if line.startswith("|")]
+    # Words are broken at hyphens only.
+    text = "".join(line if re.search(r"\S-$", line) else f"{line} " for line in lines).strip()
+    results = tuple(
+        UpgradeCheck(name=name, result=result, details="" if details == "None" else " ".join(details.split()))
+        for name, result, details in _UPGRADE_CHECK.findall(text)
+    )
+    if not results:
+        last = " ".join(said.split())[-300:]
+        raise UnansweredError(f"exit status {status}: {last or 'it said nothing'}")
+    return UpgradeChecks(status=int(status), results=results)
