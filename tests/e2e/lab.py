@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests import checkout
 from tools import paths
 
@@ -124,6 +126,24 @@ class Lab:
                 properties = dict(line.split("=", 1) for line in unit.splitlines())
                 started[f"{node} {properties['Id']}"] = properties["ExecMainStartTimestampMonotonic"]
         return started
+
+    def up(self, seconds: float = 1500) -> str:
+        """Plain `pulumi up`; its output. Fails as it does."""
+        words = ["pulumi", "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
+        return self.inside(*words, seconds=seconds)
+
+    def cloud(self, *words: str, seconds: float = 1200) -> dict[str, list[str]]:
+        """Do something with servers; returns what runs where, by what Nova, Neutron and Placement know."""
+        output = self.inside("python", "-m", "tests.e2e.on_cloud", STACK, *words, seconds=seconds)
+        found: dict[str, list[str]] = json.loads(output[output.index("{") :])
+        return found
+
+    def switch(self, node: str, *, on: bool) -> None:
+        """Set a node's `enabled` in the stack's configuration."""
+        file = CHECKOUT / f"Pulumi.{STACK}.yaml"
+        settings = yaml.safe_load(file.read_text())
+        settings["config"]["openstack-lab:nodes"][node]["enabled"] = on
+        file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def set_option(self, value: str) -> None:
         """Set `debug` of Glance in the stack's configuration; an empty value takes it out again."""
