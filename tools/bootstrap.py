@@ -17,9 +17,10 @@ from tools import host_packages, paths, steps, venv  # noqa: E402  (the path is 
 
 def main() -> int:
     """Run both steps; 1 if one fails."""
+    development = "--dev" in sys.argv[1:]
     try:
-        host_packages.ensure()
-        venv.ensure(development="--dev" in sys.argv[1:])
+        host_packages.ensure(development=development)
+        venv.ensure(development=development)
     except steps.StepError as error:
         steps.report(error)
         return 1

@@ -1,4 +1,6 @@
-"""Debian packages that the machine needs: `packages.txt` names them, apt installs what is missing.
+"""Debian packages that the machine needs: `packages.txt` names them, `packages-dev.txt` those that only tests need.
+
+apt installs what is missing.
 
 Standard library only: it runs before the virtual environment exists.
 """
@@ -14,15 +16,16 @@ from tools import paths, steps
 from tools.steps import StepError
 
 LIST = paths.CHECKOUT / "tools" / "packages.txt"
+DEVELOPMENT_LIST = LIST.with_name("packages-dev.txt")
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 """Debian's switch that keeps packages from starting daemons: a script that ends with 101."""
 _MARK = "# openstack-lab\n"
 
 
-def wanted() -> list[str]:
-    """Names of all packages in the list."""
-    lines = (line.split("#")[0].strip() for line in LIST.read_text().splitlines())
+def wanted(*lists: Path) -> list[str]:
+    """Names of all packages in the lists."""
+    lines = (line.split("#")[0].strip() for file in lists for line in file.read_text().splitlines())
     return [line for line in lines if line]
 
 
@@ -39,9 +42,9 @@ def missing(names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in installed]
 
 
-def ensure() -> None:
-    """Install what is missing."""
-    names = missing(wanted())
+def ensure(*, development: bool = False) -> None:
+    """Install what is missing; with `development` what tests need, too."""
+    names = missing(wanted(LIST, *([DEVELOPMENT_LIST] if development else [])))
     with steps.step("packages", "what the machine needs of Debian's packages") as step:
         if not names:
             step.skip("all there")

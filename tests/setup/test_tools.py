@@ -48,9 +48,10 @@ def with_virtual_environment(checkout: Checkout) -> Checkout:
     return checkout
 
 
-def test_every_package_of_the_list_has_its_reason() -> None:
-    lines = [line for line in host_packages.LIST.read_text().splitlines() if line and not line.startswith("#")]
-    assert [line.partition("  # ")[0] for line in lines] == host_packages.wanted()
+@pytest.mark.parametrize("file", [host_packages.LIST, host_packages.DEVELOPMENT_LIST], ids=lambda file: file.name)
+def test_every_package_of_a_list_has_its_reason(file: Path) -> None:
+    lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    assert [line.partition("  # ")[0] for line in lines] == host_packages.wanted(file)
     assert all(line.partition("  # ")[2].strip() for line in lines)
 
 
