@@ -111,7 +111,7 @@ def _up(arguments: argparse.Namespace) -> int:
         with steps.step("verify", "ask the cloud itself") as step:
             status = _inside(host, name, "verify")
             step.skip(f"exit status {status}")
-    if status:
+    if status not in (0, engine.INTERRUPTED):
         _keep_logs(host, name)
     print(steps.table())
     return status
@@ -192,7 +192,7 @@ def _logs(arguments: argparse.Namespace) -> int:
 def _ask(arguments: argparse.Namespace, module: str) -> int:
     """Run what talks to the lab's addresses, where these are known."""
     host = hypervisor.known()
-    if host.namespace and not namespace.inside():
+    if not host.entered():
         return _inside(host, arguments.stack, arguments.verb, *arguments.options)
     # Imported here, since their clients take a second to import.
     status: int = importlib.import_module(module).main(["--stack", arguments.stack, *arguments.options])

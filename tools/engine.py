@@ -20,6 +20,8 @@ from tools.steps import Timing
 SLOWEST = 8
 """How many resources the table of times names."""
 
+INTERRUPTED = 128 + signal.SIGINT
+
 _LAYERS = {"kvm": "KVM", "openstack": "services", "cloud": "cloud"}
 """Second part of a component's type, such as lab:kvm:Machine -> name of the layer."""
 
@@ -42,18 +44,21 @@ def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = (
 
 
 def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run an engine; its exit status as a shell has it. It is given the time to end in good order when it is told to.
+    """Run an engine; its exit status as a shell has it, INTERRUPTED if it failed after Ctrl-C.
+
+    It is given the time to end in good order when it is told to.
 
     Ctrl-C reaches it without help, since the terminal tells all processes; SIGTERM to this one is passed on.
     """
     engines: list[subprocess.Popen[bytes]] = []
+    interrupts: list[int] = []
 
     def terminate(*_: object) -> None:
         for engine in engines:
             engine.terminate()
 
     former = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number)),
         signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
     }
     try:
@@ -62,6 +67,8 @@ def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+    if status and interrupts:
+        return INTERRUPTED
     return status if status >= 0 else 128 - status
 
 

@@ -41,6 +41,12 @@ class Hypervisor:
             return namespace.command(words, network=None, binds={Path("/etc/hosts"): namespace.HOSTS})
         return [str(word) for word in words]
 
+    def entered(self) -> bool:
+        """Whether this process runs where the lab's addresses and host names are known, as far as it can."""
+        if self.namespace:
+            return namespace.inside()
+        return os.geteuid() != 0 or not namespace.HOSTS.exists() or os.path.samefile("/etc/hosts", namespace.HOSTS)
+
 
 def ensure() -> Hypervisor:
     """The hypervisor, started where need be, with its pool. Takes milliseconds when it is there already."""
