@@ -25,13 +25,13 @@ from components import remote
 from components.cloud.clients import ADMIN, DEMO, TENANT_KEY
 from components.config import Config
 from components.secrets import guide_password
+from components.services import haproxy
 from components.services.model import Site
 from components.topology import Node
 from tools import hypervisor, paths, stack, stack_values, status
 from tools.hypervisor.virsh import virsh
 from tools.steps import StepError
 from tools.verify import ssh
-from tools.verify.ask import STATISTICS_USER
 from tools.verify.model import UnansweredError
 
 BUNDLES = paths.STATE / "logs"
@@ -116,7 +116,7 @@ def secret_values(config: Config) -> set[str]:
         if (value := secrets.value(name))
         if name in secrets.overrides or not (secrets.guide and value == guide_password(name))
     }
-    statistics = f"{STATISTICS_USER}:{secrets.value('haproxy_stats_password')}"
+    statistics = f"{haproxy.STATS_USER}:{secrets.value('haproxy_stats_password')}"
     values |= {secrets.master, base64.b64encode(statistics.encode()).decode(), *_passphrases()}
     keys = [
         remote.login_key_pair(secrets),

@@ -5,6 +5,7 @@ from components.topology import Node, Role
 
 STATS_PORT = 9999
 STATS_PATH = "/haproxy"
+STATS_USER = "haadmin"
 
 _CHECK = "inter 10s fastinter 2s downinter 2s fall 2 rise 2"
 """The guide's `rise 5` keeps a service out for 15 s after it came up, and its `inter 3s` keeps an emulated processor
@@ -37,7 +38,7 @@ def _haproxy_cfg(site: Site, _node: Node) -> str:
   stats enable
   stats uri {STATS_PATH}
   stats realm HAProxy
-  stats auth haadmin:@haproxy_stats_password@
+  stats auth {STATS_USER}:@haproxy_stats_password@
 """
     listeners = [
         _listen(site, listener, service.nodes(site.topology))

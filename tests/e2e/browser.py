@@ -27,7 +27,6 @@ from components.config import Config
 from components.services import haproxy
 from tools import stack_values
 from tools.verify import dashboard
-from tools.verify.ask import STATISTICS_USER
 from tools.verify.places import dashboard_url
 
 SECONDS = 900
@@ -136,7 +135,7 @@ class Browser:
     def open_statistics(self) -> None:
         """Go to HAProxy's page with its password."""
         password = self._config.secrets.value("haproxy_stats_password")
-        credentials = base64.b64encode(f"{STATISTICS_USER}:{password}".encode()).decode()
+        credentials = base64.b64encode(f"{haproxy.STATS_USER}:{password}".encode()).decode()
         self._driver.execute_cdp_cmd("Network.enable", {})
         headers = {"headers": {"Authorization": f"Basic {credentials}"}}
         self._driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", headers)

@@ -24,8 +24,6 @@ from tools.verify import cloud, dashboard, nodes, web
 from tools.verify.model import Answers, Login, Page, Server, UnansweredError, VersionDocument, Visit
 from tools.verify.places import UPGRADE_CHECKED, console_url, dashboard_url
 
-STATISTICS_USER = "haadmin"
-
 T = TypeVar("T")
 
 
@@ -119,7 +117,7 @@ def page(url: str) -> Page:
 def statistics(page: str, password: str) -> tuple[Server, ...]:
     """Every server that HAProxy knows of, from its statistics page."""
     url = f"{page};csv"
-    credentials = base64.b64encode(f"{STATISTICS_USER}:{password}".encode()).decode()
+    credentials = base64.b64encode(f"{haproxy.STATS_USER}:{password}".encode()).decode()
     status, body = _get(url, f"Basic {credentials}")
     if status != 200:
         raise UnansweredError(f"{url}: HTTP {status}")
