@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import JavascriptException, TimeoutException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -130,7 +130,7 @@ class Browser:
     def open(self, url: str) -> None:
         """Go to a page."""
         self._act()
-        self._driver.get(url)
+        self._evaluate(f"location.assign({json.dumps(url)})")
 
     def open_statistics(self) -> None:
         """Go to HAProxy's page with its password."""
@@ -153,13 +153,15 @@ class Browser:
 
     def see(self, page: str, script: str) -> None:
         """Wait until the page shows what the script returns; keep that, and a screenshot."""
-        script = f"if (document.readyState !== 'complete') return null;\n{script}"
+        script = f"(() => {{ if (document.readyState !== 'complete') return null;\n{script} }})()"
         limit = min(dashboard.SECONDS, self._deadline - time.monotonic())
-        wait = WebDriverWait(self._driver, limit, 0.5, ignored_exceptions=[JavascriptException])
+        wait = WebDriverWait(self._driver, limit, 0.5, ignored_exceptions=[WebDriverException])
         try:
-            shows = wait.until(lambda driver: driver.execute_script(script))
+            shows = wait.until(lambda _: self._evaluate(script))
         except TimeoutException as error:
             self.keep(f"not-{page}")
+            # Or the next words would wait for the page.
+            self._driver.execute_cdp_cmd("Page.stopLoading", {})
             url = self._driver.current_url.partition("?")[0]
             text = self._driver.find_element(By.TAG_NAME, "body").text
             raise SystemExit(f"{page}: not seen after {self._waited()} s, but {url}:\n{text[-2000:]}") from error
@@ -169,6 +171,11 @@ class Browser:
     def keep(self, name: str) -> None:
         """Write a screenshot, NAME.png."""
         self._driver.save_screenshot(str(self._directory / f"{name}.png"))
+
+    def _evaluate(self, script: str) -> Any:
+        """Unlike selenium's `get` and `execute_script` this never waits for a page that is on its way."""
+        answer = self._driver.execute_cdp_cmd("Runtime.evaluate", {"expression": script, "returnByValue": True})
+        return answer["result"].get("value")
 
     def _act(self) -> None:
         self._asked = time.monotonic()

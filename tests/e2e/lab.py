@@ -101,7 +101,7 @@ class Lab:
         return self.inside("python", "-m", "tests.e2e.on_node", STACK, node, script)
 
     def watch_processes(self) -> None:
-        """Note every command line on every node, twice a second, until `processes` is called."""
+        """Note every command line on every node, every two seconds, until `processes` is called."""
         start = "systemd-run --quiet --unit=watch --property=StandardOutput=file:/run/watched bash /run/watch.sh"
         for node in NODES:
             self.on(node, f"cat >/run/watch.sh <<'END'\n{WATCH.read_text()}END\n{start}")
