@@ -3,23 +3,15 @@
 Prints as JSON what each page showed and after how many seconds; the directory gets a screenshot of each.
 """
 
-import base64
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from selenium import webdriver
-from selenium.common.exceptions import TimeoutException, WebDriverException
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.support.wait import WebDriverWait
+from playwright.sync_api import Browser, HttpCredentials, TimeoutError, sync_playwright
 
 from components.cloud import instance
 from components.cloud.clients import ADMIN, DEMO, Client
@@ -32,15 +24,8 @@ from tools.verify.places import dashboard_url
 SECONDS = 900
 """Limit of all pages together; that of one is the dashboard's."""
 
-WIDTH, HEIGHT = 1280, 800
-
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",  # it refuses to run as root with one
-    "--no-proxy-server",
-    "--hide-scrollbars",
-    f"--window-size={WIDTH},{HEIGHT}",
-)
+ACT_SECONDS = 60
+"""Limit of a click and of a screenshot."""
 
 # Each is the body of a function that returns what its page shows, and null until it does.
 _LOGIN_FORM = """
@@ -88,94 +73,56 @@ return rows.length && {title: document.title, status: Object.fromEntries(rows.ma
 """
 
 
-@contextmanager
-def chromium() -> Iterator[WebDriver]:
-    """Chromium without a window, and without a wait of its own: `Browser` waits for what a page shows."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    options.page_load_strategy = "none"
-    for flag in _FLAGS:
-        options.add_argument(flag)
-    with TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        service = Service("/usr/bin/chromedriver", env={**os.environ, "HOME": home, "TMPDIR": home})
-        driver = webdriver.Chrome(options, service)
-        try:
-            # The window's size has the browser's own bars in it.
-            size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            yield driver
-        finally:
-            driver.quit()
+class Visitor:
+    """Somebody with a browser window, and cookies, of their own. `seen` holds what each page showed."""
 
-
-class Browser:
-    """A lab's pages in one browser. `seen` holds what each page showed."""
-
-    def __init__(self, driver: WebDriver, config: Config, directory: Path) -> None:
+    def __init__(
+        self, browser: Browser, directory: Path, deadline: float, login: HttpCredentials | None = None
+    ) -> None:
         self.seen: dict[str, dict[str, Any]] = {}
-        self._driver, self._config, self._directory = driver, config, directory
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, http_credentials=login)
+        context.set_default_timeout(ACT_SECONDS * 1000)
+        self._page = context.new_page()
+        self._directory, self._deadline = directory, deadline
         self._asked = time.monotonic()
-        self._deadline = self._asked + SECONDS
-
-    def log_in(self, client: Client, path: str) -> None:
-        """Open a page of the dashboard as nobody, and fill in the form that stands in its way."""
-        self._driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-        self.open(f"{dashboard_url(self._config.site)}{path}")
-        self.see(f"login-{client.username}", _LOGIN_FORM)
-        password = self._config.secrets.value(client.password_name)
-        for name, text in {"domain": "Default", "username": client.username, "password": password}.items():
-            self._driver.find_element(By.NAME, name).send_keys(text)
-        self.press("loginBtn")
 
     def open(self, url: str) -> None:
         """Go to a page."""
         self._act()
-        self._evaluate(f"location.assign({json.dumps(url)})")
+        self._page.goto(url, wait_until="commit", timeout=self._left())
 
-    def open_statistics(self) -> None:
-        """Go to HAProxy's page with its password."""
-        password = self._config.secrets.value("haproxy_stats_password")
-        credentials = base64.b64encode(f"{haproxy.STATS_USER}:{password}".encode()).decode()
-        self._driver.execute_cdp_cmd("Network.enable", {})
-        headers = {"headers": {"Authorization": f"Basic {credentials}"}}
-        self._driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", headers)
-        self.open(f"http://{self._config.site.vip_name}:{haproxy.STATS_PORT}{haproxy.STATS_PATH}")
+    def log_in(self, client: Client, password: str) -> None:
+        """Fill in the dashboard's form with the keyboard, whose words no error message repeats."""
+        for name, text in {"domain": "Default", "username": client.username, "password": password}.items():
+            self._page.locator(f"[name={name}]").focus()
+            self._page.keyboard.type(text)
+        self.press("#loginBtn")
 
     def follow(self, link: str) -> None:
         """Click on the link with that text."""
         self._act()
-        self._driver.find_element(By.LINK_TEXT, link).click()
+        self._page.get_by_role("link", name=link, exact=True).click(no_wait_after=True)
 
     def press(self, button: str) -> None:
-        """Click on the button with that id."""
+        """Click on what the CSS selector names."""
         self._act()
-        self._driver.find_element(By.ID, button).click()
+        self._page.locator(button).click(no_wait_after=True)
 
-    def see(self, page: str, script: str) -> None:
-        """Wait until the page shows what the script returns; keep that, and a screenshot."""
-        script = f"(() => {{ if (document.readyState !== 'complete') return null;\n{script} }})()"
-        limit = min(dashboard.SECONDS, self._deadline - time.monotonic())
-        wait = WebDriverWait(self._driver, limit, 0.5, ignored_exceptions=[WebDriverException])
+    def see(self, name: str, script: str) -> None:
+        """Wait until the page shows what the script returns; keep that, and a screenshot, NAME.png."""
+        script = f"() => {{ if (document.readyState !== 'complete') return null;\n{script} }}"
         try:
-            shows = wait.until(lambda _: self._evaluate(script))
-        except TimeoutException as error:
-            self.keep(f"not-{page}")
-            # Or the next words would wait for the page.
-            self._driver.execute_cdp_cmd("Page.stopLoading", {})
-            url = self._driver.current_url.partition("?")[0]
-            text = self._driver.find_element(By.TAG_NAME, "body").text
-            raise SystemExit(f"{page}: not seen after {self._waited()} s, but {url}:\n{text[-2000:]}") from error
-        self.seen[page] = {"seconds": self._waited(), **shows}
-        self.keep(page)
+            shows = self._page.wait_for_function(script, polling=500, timeout=self._left()).json_value()
+        except TimeoutError as error:
+            waited, url = self._waited(), self._page.url.partition("?")[0]
+            self._keep(f"not-{name}")
+            text = self._page.locator("body").inner_text()
+            raise SystemExit(f"{name}: not seen after {waited} s, but {url}:\n{text[-2000:]}") from error
+        self.seen[name] = {"seconds": self._waited(), **shows}
+        self._keep(name)
 
-    def keep(self, name: str) -> None:
-        """Write a screenshot, NAME.png."""
-        self._driver.save_screenshot(str(self._directory / f"{name}.png"))
-
-    def _evaluate(self, script: str) -> Any:
-        """Unlike selenium's `get` and `execute_script` this never waits for a page that is on its way."""
-        answer = self._driver.execute_cdp_cmd("Runtime.evaluate", {"expression": script, "returnByValue": True})
-        return answer["result"].get("value")
+    def _keep(self, name: str) -> None:
+        self._page.screenshot(path=self._directory / f"{name}.png")
 
     def _act(self) -> None:
         self._asked = time.monotonic()
@@ -183,37 +130,58 @@ class Browser:
     def _waited(self) -> float:
         return round(time.monotonic() - self._asked, 1)
 
+    def _left(self) -> float:
+        """Milliseconds that a page may still take; none would mean no limit."""
+        return 1000 * max(1, min(dashboard.SECONDS, self._deadline - time.monotonic()))
 
-def look(browser: Browser) -> None:
-    """Go round the pages."""
-    browser.log_in(ADMIN, "/identity/")
-    browser.see("projects", _DASHBOARD % _TABLE)
-    browser.log_in(DEMO, "/project/instances/")
-    browser.see("instances", _DASHBOARD % _TABLE)
-    browser.follow(instance.NAME)
-    browser.see("instance", _DASHBOARD % _OVERVIEW)
-    browser.follow("Log")
-    browser.see("log", _DASHBOARD % _LOG)
-    browser.follow("Console")
-    browser.see("console-tab", _DASHBOARD % _CONSOLE_TAB)
-    browser.follow("Click here to show only console")
-    browser.see("console-page", _CONSOLE_PAGE)
-    browser.press("noVNC_connect_button")
-    browser.see("console", _CONSOLE)
-    browser.open_statistics()
-    browser.see("statistics", _STATISTICS)
+
+def look(browser: Browser, config: Config, directory: Path) -> dict[str, dict[str, Any]]:
+    """Go round the pages; what each showed."""
+    site, secrets = config.site, config.secrets
+    deadline = time.monotonic() + SECONDS
+    home = dashboard_url(site)
+
+    admin = Visitor(browser, directory, deadline)
+    admin.open(f"{home}/identity/")
+    admin.see("login", _LOGIN_FORM)
+    admin.log_in(ADMIN, secrets.value(ADMIN.password_name))
+    admin.see("projects", _DASHBOARD % _TABLE)
+
+    user = Visitor(browser, directory, deadline)
+    user.open(f"{home}/project/instances/")
+    user.see("login", _LOGIN_FORM)
+    user.log_in(DEMO, secrets.value(DEMO.password_name))
+    user.see("instances", _DASHBOARD % _TABLE)
+    user.follow(instance.NAME)
+    user.see("instance", _DASHBOARD % _OVERVIEW)
+    user.follow("Log")
+    user.see("log", _DASHBOARD % _LOG)
+    user.follow("Console")
+    user.see("console-tab", _DASHBOARD % _CONSOLE_TAB)
+    user.follow("Click here to show only console")
+    user.see("console-page", _CONSOLE_PAGE)
+    user.press("#noVNC_connect_button")
+    user.see("console", _CONSOLE)
+
+    login: HttpCredentials = {"username": haproxy.STATS_USER, "password": secrets.value("haproxy_stats_password")}
+    operator = Visitor(browser, directory, deadline, login)
+    operator.open(f"http://{site.vip_name}:{haproxy.STATS_PORT}{haproxy.STATS_PATH}")
+    operator.see("statistics", _STATISTICS)
+    return admin.seen | user.seen | operator.seen
 
 
 def main() -> None:
     """Print what was seen."""
     stack, directory = sys.argv[1:]
-    os.environ["no_proxy"] = "*"  # or selenium would look for the driver behind the user's proxy
     screenshots = Path(directory)
     screenshots.mkdir(parents=True, exist_ok=True)
-    with chromium() as driver:
-        browser = Browser(driver, stack_values.complete(stack), screenshots)
-        look(browser)
-    print(json.dumps(browser.seen))
+    config = stack_values.complete(stack)
+    with TemporaryDirectory() as home, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-proxy-server"], env={**os.environ, "HOME": home}
+        )
+        print(json.dumps(look(chromium, config, screenshots)))
+        chromium.close()
 
 
 if __name__ == "__main__":
