@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from tests.e2e.lab import CHECKOUT, NODES, STACK, Lab, Processes, kill_engine_of, wait_for_line
+from tools import paths
 from tools.verify import checks
 
 pytestmark = pytest.mark.machine
 
 UP_SECONDS = 2400
 VERIFIED = {*checks.CHECKS, "instance"}
-SCREENSHOTS = CHECKOUT / ".lab" / "screenshots"
+SCREENSHOTS = paths.STATE / "screenshots"
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +110,14 @@ def test_a_browser_sees_dashboard_console_and_statistics(lab: Lab) -> None:
     """As both users do; the pictures stay."""
     output = lab.inside("python", "-m", "tests.e2e.browser", STACK, str(SCREENSHOTS), seconds=1500)
     pages = json.loads(output[output.index("{") :])
+    assert [name for name, shows in pages.items() if shows.get("alerts")] == []
     assert (pages["projects"]["user"], pages["projects"]["project"]) == ("admin", "admin")
     assert {"myproject", "service"} <= {row["Name"] for row in pages["projects"]["rows"]}
     assert pages["instances"]["user"] == "myuser"
     assert [row["Instance Name"] for row in pages["instances"]["rows"]] == ["vm1"]
     assert pages["instance"]["fields"]["Status"] == "Active"
     assert pages["console"]["colours"] > 1
+    assert pages["console"]["status"].startswith("Connected")
     servers = {name: status for name, status in pages["statistics"]["status"].items() if "/172.16." in name}
     assert len(servers) > 10
     assert all(status.endswith(" UP") for status in servers.values()), servers
