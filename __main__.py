@@ -31,11 +31,7 @@ hypervisor = libvirt.Provider("hypervisor", uri=config.hypervisor.uri)
 on_hypervisor = pulumi.ResourceOptions(provider=hypervisor)
 networks = Networks(topology, on_hypervisor)
 template = Template(config, on_hypervisor)
-machines: dict[str, Machine] = {}
-uploaded: pulumi.Resource = template.volume
-for node in topology.nodes:
-    machines[node.name] = Machine(node, config, networks, template, uploaded, on_hypervisor)
-    uploaded = machines[node.name].uploaded
+machines = {node.name: Machine(node, config, networks, template) for node in topology.nodes}
 
 control_plane = ControlPlane(
     site, config.secrets, {name: machine.host for name, machine in machines.items()}, pulumi.ResourceOptions()

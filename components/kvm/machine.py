@@ -37,24 +37,18 @@ class Machine(pulumi.ComponentResource):
     """A node of the topology as a running virtual machine, reached through `host`."""
 
     host: remote.Host
-    uploaded: pulumi.Resource
 
-    def __init__(
-        self,
-        node: Node,
-        config: Config,
-        networks: Networks,
-        template: Template,
-        after: pulumi.Resource,
-        opts: pulumi.ResourceOptions,
-    ) -> None:
+    def __init__(self, node: Node, config: Config, networks: Networks, template: Template) -> None:
         """Clone, describe and start the machine.
 
-        Its upload waits for the one before it, `after`: libvirt takes five requests of a client at a time, and
-        uploads side by side can fill these for good.
+        It has a connection to libvirt of its own: on a shared one cloud-init disks that are written, or read by a
+        refresh, side by side block each other for good.
         """
-        super().__init__("lab:kvm:Machine", node.name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        super().__init__("lab:kvm:Machine", node.name)
+        hypervisor = libvirt.Provider(
+            f"{node.name}-hypervisor", uri=config.hypervisor.uri, opts=pulumi.ResourceOptions(parent=self)
+        )
+        child = pulumi.ResourceOptions(parent=self, provider=hypervisor)
         disk = libvirt.Volume(
             f"{node.name}-disk",
             name=f"{node.machine}.qcow2",
@@ -77,9 +71,8 @@ class Machine(pulumi.ComponentResource):
             user_data=pulumi.Output.secret(documents.user_data),
             network_config=documents.network_config,
             meta_data=documents.meta_data,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[after]),
+            opts=child,
         )
-        self.uploaded = seed
         domain = libvirt.Domain(
             f"{node.name}-domain",
             name=node.machine,
@@ -98,6 +91,7 @@ class Machine(pulumi.ComponentResource):
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="address", listen_address="127.0.0.1"),
             opts=pulumi.ResourceOptions(
                 parent=self,
+                provider=hypervisor,
                 delete_before_replace=True,
                 replace_on_changes=["network_interfaces", "cloudinit"],
             ),
