@@ -22,6 +22,20 @@ def values(stack: str) -> dict[str, Any]:
     return copy.deepcopy(defaults | own | {"masterSecret": MASTER})
 
 
+def on_loopback() -> config.Config:
+    """The compact stack with every address on loopback: .101 and .107 are its nodes', .248 the virtual one."""
+    nodes = values("compact")["nodes"]
+    for node in nodes.values():
+        node["address"] = node["address"].replace("172.16.", "127.0.")
+    return load(
+        "compact",
+        nodes=nodes,
+        providerNetwork="127.0.0.0/16",
+        vip="127.0.0.248",
+        allocationPool="127.0.100.10-127.0.100.200",
+    )
+
+
 def facts() -> dict[str, str]:
     """What set-up would say of a machine; any existing file stands for template and image."""
     return {

@@ -98,16 +98,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture
 def lab(sshd: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """The lab; this machine's own part of it is in `tmp_path`, too."""
-    values = stacks.values("compact")["nodes"]
-    for node in values.values():
-        node["address"] = node["address"].replace("172.16.", "127.0.")
-    whole = stacks.load(
-        "compact",
-        nodes=values,
-        providerNetwork="127.0.0.0/16",
-        vip="127.0.0.248",
-        allocationPool="127.0.100.10-127.0.100.200",
-    )
+    whole = stacks.on_loopback()
     files = tmp_path / "node"
     files.mkdir()
     service = Service(

@@ -129,16 +129,7 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """A lab where everything is right, and where nobody waits."""
-    values = stacks.values("compact")["nodes"]
-    for node in values.values():
-        node["address"] = node["address"].replace("172.16.", "127.0.")
-    config = stacks.load(
-        "compact",
-        nodes=values,
-        providerNetwork="127.0.0.0/16",
-        vip="127.0.0.248",
-        allocationPool="127.0.100.10-127.0.100.200",
-    )
+    config = stacks.on_loopback()
     key = config.secrets.ssh_key(TENANT_KEY)
     (tmp_path / "demo-key").write_text(key.private)
     ping(tmp_path, monkeypatch, "[ $(wc -l <asked) -gt 1 ]")

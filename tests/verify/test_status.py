@@ -27,16 +27,7 @@ VIP = "127.0.0.248"
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
     """Two machines on loopback: one with SSH and an API that listens, one where nothing does."""
-    nodes: dict[str, Any] = stacks.values("compact")["nodes"]
-    for node in nodes.values():
-        node["address"] = node["address"].replace("172.16.", "127.0.")
-    config = stacks.load(
-        "compact",
-        nodes=nodes,
-        providerNetwork="127.0.0.0/16",
-        vip=VIP,
-        allocationPool="127.0.100.10-127.0.100.200",
-    )
+    config = stacks.on_loopback()
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.101", 0)))
         api = stack.enter_context(servers.web(VIP))
@@ -60,11 +51,8 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
                 endpoint=Endpoint(type="image", description="", port=servers.closed()),
             ),
         )
-        domain = {"libvirt_uri": LIBVIRT}
         site = dataclasses.replace(config.site, catalogue=catalogue)
-        yield dataclasses.replace(
-            config, site=site, hypervisor=dataclasses.replace(config.hypervisor, uri=domain["libvirt_uri"])
-        )
+        yield dataclasses.replace(config, site=site, hypervisor=dataclasses.replace(config.hypervisor, uri=LIBVIRT))
 
 
 def _resolving(names: dict[str, str]) -> Any:
