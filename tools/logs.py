@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
 
 def collect(config: Config, name: str, seconds: float) -> Path:
     """Write the bundle of the stack `name`; what has not answered after `seconds` is noted as missing."""
-    mask = Mask(secret_values(config))
+    mask = Mask(secret_values(config) | set(_passphrases()))
     questions: dict[str, Callable[[], Contents]] = {
         node.name: partial(_on_node, node, config, seconds) for node in config.site.topology.nodes
     }
@@ -104,7 +104,7 @@ def collect(config: Config, name: str, seconds: float) -> Path:
 
 
 def secret_values(config: Config) -> set[str]:
-    """Every password and key of the lab, and what opens them; without the guide's own, which are public."""
+    """Every password and key of the lab; without the guide's own, which are public."""
     site, secrets = config.site, config.secrets
     names = {f"{service.name}_database_password" for service in site.catalogue if service.databases}
     names |= {f"{service.name}_identity_password" for service in site.catalogue if service.has_user}
@@ -117,7 +117,7 @@ def secret_values(config: Config) -> set[str]:
         if name in secrets.overrides or not (secrets.guide and value == guide_password(name))
     }
     statistics = f"{haproxy.STATS_USER}:{secrets.value('haproxy_stats_password')}"
-    values |= {secrets.master, base64.b64encode(statistics.encode()).decode(), *_passphrases()}
+    values |= {secrets.master, base64.b64encode(statistics.encode()).decode()}
     keys = [
         remote.login_key_pair(secrets),
         secrets.ssh_key(TENANT_KEY),

@@ -1,4 +1,5 @@
-# Notes every command line of this machine, once each, as long as it runs. A look forks nothing, and takes an emulated processor a tenth of a second.
+# Notes every command line of this machine, once each, as long as it runs.
+# A look forks nothing, and takes an emulated processor a tenth of a second.
 declare -A seen
 while sleep 2; do
     for file in /proc/[0-9]*/cmdline; do
