@@ -13,6 +13,8 @@ from components.cloud.cloud import Cloud
 from components.control_plane.control_plane import ControlPlane
 from components.kvm.machine import Machine, Template
 from components.kvm.network import Networks
+from components.services.haproxy import statistics_url
+from components.services.horizon import dashboard_url
 from components.topology import Role
 
 CLIENTS = Path(__file__).resolve().parent / ".lab" / "openrc" / pulumi.get_stack()
@@ -33,20 +35,19 @@ networks = Networks(topology, on_hypervisor)
 template = Template(config, on_hypervisor)
 machines = {node.name: Machine(node, config, networks, template) for node in topology.nodes}
 
-control_plane = ControlPlane(
-    site, config.secrets, {name: machine.host for name, machine in machines.items()}, pulumi.ResourceOptions()
-)
+hosts = {name: machine.host for name, machine in machines.items()}
 
 database = topology.having(Role.DATABASE)[0]
-in_database = pulumi.ResourceOptions(deleted_with=machines[database.name].host.resource)
+in_database = pulumi.ResourceOptions(deleted_with=hosts[database.name].resource)
+control_plane = ControlPlane(site, config.secrets, hosts, in_database)
 cloud = Cloud(config, control_plane, in_database)
 clients = ClientFiles(site, config.secrets, CLIENTS)
 
 pulumi.export("vip", str(topology.vip))
 pulumi.export("nodes", {node.fqdn: str(node.address) for node in topology.nodes})
 pulumi.export("endpoints", {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint})
-pulumi.export("dashboard", f"http://{topology.vip_name}/dashboard")
-pulumi.export("statistics", f"http://{topology.vip_name}:9999/haproxy")
+pulumi.export("dashboard", dashboard_url(site))
+pulumi.export("statistics", statistics_url(site))
 if cloud.instance:
     pulumi.export("instance", cloud.instance.address)
 pulumi.export("clients", {name: str(path) for name, path in clients.paths.items()})

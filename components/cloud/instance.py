@@ -7,6 +7,7 @@ from components.cloud.network import ProviderNetwork
 from components.secrets import KeyPair
 
 NAME = "vm1"
+KEY, GROUP = "lab", "ping-ssh"
 OPEN = {"ping": ("icmp", 0), "ssh": ("tcp", 22)}
 """Rule -> protocol and port that anyone may use."""
 
@@ -18,9 +19,9 @@ class Access(pulumi.ComponentResource):
         """Make them as the tenant's user."""
         super().__init__("lab:cloud:Access", "access", None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        self.key = openstack.compute.Keypair("key", name="lab", public_key=key.public, opts=child)
+        self.key = openstack.compute.Keypair("key", name=KEY, public_key=key.public, opts=child)
         self.group = openstack.networking.SecGroup(
-            "ping-ssh", name="ping-ssh", description="ping and SSH from anywhere", opts=child
+            "ping-ssh", name=GROUP, description="ping and SSH from anywhere", opts=child
         )
         self.rules = [
             openstack.networking.SecGroupRule(

@@ -22,26 +22,26 @@ class ControlPlane(pulumi.ComponentResource):
     catalog: Catalog
 
     def __init__(
-        self, site: Site, secrets: Secrets, hosts: Mapping[str, remote.Host], opts: pulumi.ResourceOptions
+        self, site: Site, secrets: Secrets, hosts: Mapping[str, remote.Host], in_database: pulumi.ResourceOptions
     ) -> None:
-        """Prepare the machines (`hosts`, by node name), then set up the services in catalogue order."""
-        super().__init__("lab:openstack:ControlPlane", "control-plane", None, opts)
+        """Prepare the machines (`hosts`, by node name), then set up the services in catalogue order.
+
+        What the services' databases hold goes with the database's machine: `in_database` says so.
+        """
+        super().__init__("lab:openstack:ControlPlane", "control-plane")
         child = pulumi.ResourceOptions(parent=self)
         prepared = {name: PreparedHost(host, site, child) for name, host in hosts.items()}
-        database = site.topology.having(Role.DATABASE)[0]
-        with_database = pulumi.ResourceOptions(parent=self, deleted_with=hosts[database.name].resource)
+        with_database = pulumi.ResourceOptions.merge(child, in_database)
         self.services = {}
         earlier: dict[str, Awaited] = {}
         for service in site.catalogue:
             if not service.nodes(site.topology):
                 continue
             earlier[service.name] = self.services[service.name] = ServiceOnNodes(
-                service, site, prepared, earlier, pulumi.ResourceOptions(parent=self)
+                service, site, prepared, earlier, child
             )
             if service is KEYSTONE:
-                earlier[CATALOG] = self.catalog = Catalog(
-                    site, secrets, self.services[service.name], pulumi.ResourceOptions.merge(child, with_database)
-                )
+                earlier[CATALOG] = self.catalog = Catalog(site, secrets, self.services[service.name], with_database)
         self._memberships(site, hosts, with_database)
         self.register_outputs({})
 

@@ -4,10 +4,9 @@ Debian's API daemons read /etc/default/<name>, where DAEMON_ARGS replaces their 
 packages' own (all addresses, 8 to 16 processes) would collide with HAProxy and drown a small node.
 """
 
-from components.services import horizon, keystone
+from components.services import horizon, keystone, neutron, nova, placement
 from components.services.ini import Ini
 from components.services.model import ConfigFile, Packaging, Release, Site, Text
-from components.services.neutron import PHYSICAL_NETWORK
 from components.topology import Node, mac
 
 _BRIDGE = "br0"
@@ -113,7 +112,7 @@ def _console_proxy(_site: Site, _node: Node) -> str:
 
 
 def _linuxbridge(_site: Site, _node: Node) -> Ini:
-    return {"linux_bridge": {"physical_interface_mappings": f"{PHYSICAL_NETWORK}:prov0"}}
+    return {"linux_bridge": {"physical_interface_mappings": f"{neutron.PHYSICAL_NETWORK}:prov0"}}
 
 
 def _nova(site: Site, _node: Node) -> Ini:
@@ -202,7 +201,7 @@ ZED_DEBIAN12 = Release(
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
             units=("keystone.service",),
-            files=(_uwsgi("keystone", 5000, "/etc/keystone/keystone-uwsgi.ini"),),
+            files=(_uwsgi("keystone", keystone.PORT, "/etc/keystone/keystone-uwsgi.ini"),),
             logs=("/var/log/keystone/keystone.log",),
         ),
         "glance": Packaging(
@@ -214,7 +213,7 @@ ZED_DEBIAN12 = Release(
         "placement": Packaging(
             packages=("placement-api", "python3-pymysql", "python3-memcache"),
             units=("placement-api.service",),
-            files=(_uwsgi("placement-api", 8778, "/etc/placement/placement-api-uwsgi.ini"),),
+            files=(_uwsgi("placement-api", placement.PORT, "/etc/placement/placement-api-uwsgi.ini"),),
             logs=("/var/log/placement/placement-api.log",),
         ),
         "nova": Packaging(
@@ -227,8 +226,8 @@ ZED_DEBIAN12 = Release(
                 *("nova-api.service", "nova-api-metadata.service", "nova-novncproxy.service"),
             ),
             files=(
-                _uwsgi("nova-api", 8774, "/etc/nova/nova-api-uwsgi.ini"),
-                _uwsgi("nova-api-metadata", 8775, "/etc/nova/nova-api-metadata-uwsgi.ini"),
+                _uwsgi("nova-api", nova.API_PORT, "/etc/nova/nova-api-uwsgi.ini"),
+                _uwsgi("nova-api-metadata", nova.METADATA_PORT, "/etc/nova/nova-api-metadata-uwsgi.ini"),
                 ConfigFile(path="/etc/default/nova-consoleproxy", content=_console_proxy),
                 _patient("nova-conductor"),
                 _patient("nova-scheduler"),
@@ -246,7 +245,7 @@ ZED_DEBIAN12 = Release(
         "neutron": Packaging(
             packages=("neutron-server", "python3-pymysql", "python3-memcache"),
             units=("neutron-api.service", "neutron-rpc-server.service"),
-            files=(_uwsgi("neutron-server", 9696, "/etc/neutron/neutron-api-uwsgi.ini"),),
+            files=(_uwsgi("neutron-server", neutron.PORT, "/etc/neutron/neutron-api-uwsgi.ini"),),
             settings={"neutron.conf": _neutron},
             logs=("/var/log/neutron/neutron-api.log", "/var/log/neutron/neutron-rpc-server.log"),
         ),

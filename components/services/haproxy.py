@@ -66,6 +66,11 @@ def _listen(site: Site, listener: Listener, nodes: tuple[Node, ...]) -> str:
     return "\n  ".join(lines) + "\n"
 
 
+def statistics_url(site: Site) -> str:
+    """The statistics page through the virtual address."""
+    return f"http://{site.vip_name}:{STATS_PORT}{STATS_PATH}"
+
+
 def _sysctl(_site: Site, _node: Node) -> str:
     return "net.ipv4.ip_nonlocal_bind = 1\n"
 

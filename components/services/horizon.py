@@ -8,6 +8,11 @@ PORT = 80
 PATH = "/dashboard"
 
 
+def dashboard_url(site: Site) -> str:
+    """The dashboard through the virtual address."""
+    return f"http://{site.vip_name}{PATH}"
+
+
 def _local_settings(site: Site, node: Node) -> str:
     hosts = [site.vip_name, str(site.topology.vip), node.fqdn, str(node.address)]
     return f"""OPENSTACK_HOST = "{site.vip_name}"

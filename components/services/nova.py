@@ -19,6 +19,11 @@ _URL = "{scheme}://{username}:{password}@{hostname}"
 """Nova fills these in from its own configuration, so that no password stands in the table of cells."""
 
 
+def console_url(site: Site) -> str:
+    """The noVNC page through the virtual address; that of an instance has a token, too."""
+    return f"http://{site.vip_name}:{CONSOLE_PORT}/vnc_auto.html"
+
+
 def _nova_conf(site: Site, node: Node) -> Ini:
     common: Ini = {
         "DEFAULT": {
@@ -32,7 +37,7 @@ def _nova_conf(site: Site, node: Node) -> Ini:
         **keystone.authtoken(site, "nova"),
         "glance": {"api_servers": f"http://{site.vip_name}:{glance.PORT}"},
         "oslo_concurrency": {"lock_path": "/var/lib/nova/tmp"},
-        "placement": _placement(site),
+        "placement": keystone.login(site, placement.PLACEMENT.name),
         "neutron": keystone.login(site, "neutron"),
     }
     return merge(
@@ -40,10 +45,6 @@ def _nova_conf(site: Site, node: Node) -> Ini:
         _controller(site, node) if Role.CONTROLLER in node.roles else {},
         _compute(site, node) if Role.COMPUTE in node.roles else {},
     )
-
-
-def _placement(site: Site) -> dict[str, str]:
-    return keystone.login(site, placement.PLACEMENT.name)
 
 
 def _controller(site: Site, node: Node) -> Ini:
@@ -73,7 +74,7 @@ def _compute(site: Site, node: Node) -> Ini:
             "enabled": True,
             "server_listen": str(node.address),
             "server_proxyclient_address": str(node.address),
-            "novncproxy_base_url": f"http://{site.vip_name}:{CONSOLE_PORT}/vnc_auto.html",
+            "novncproxy_base_url": console_url(site),
         },
     }
 

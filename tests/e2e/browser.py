@@ -17,9 +17,9 @@ from components.cloud import instance
 from components.cloud.clients import ADMIN, DEMO, Client
 from components.config import Config
 from components.services import haproxy
+from components.services.horizon import dashboard_url
 from tools import stack_values
 from tools.verify import dashboard
-from tools.verify.places import dashboard_url
 
 SECONDS = 900
 """Limit of all pages together; that of one is the dashboard's."""
@@ -165,7 +165,7 @@ def look(browser: Browser, config: Config, directory: Path) -> dict[str, dict[st
 
     login: HttpCredentials = {"username": haproxy.STATS_USER, "password": secrets.value("haproxy_stats_password")}
     operator = Visitor(browser, directory, deadline, login)
-    operator.open(f"http://{site.vip_name}:{haproxy.STATS_PORT}{haproxy.STATS_PATH}")
+    operator.open(haproxy.statistics_url(site))
     operator.see("statistics", _STATISTICS)
     return admin.seen | user.seen | operator.seen
 

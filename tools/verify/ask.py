@@ -18,11 +18,13 @@ from components.cloud.clients import ADMIN, DEMO, Client
 from components.config import Config
 from components.secrets import Secrets
 from components.services import haproxy
+from components.services.horizon import dashboard_url
 from components.services.model import Site
+from components.services.nova import console_url
 from components.topology import Role
 from tools.verify import cloud, dashboard, nodes, web
 from tools.verify.model import Answers, Login, Page, Server, UnansweredError, VersionDocument, Visit
-from tools.verify.places import UPGRADE_CHECKED, console_url, dashboard_url
+from tools.verify.places import UPGRADE_CHECKED
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ def everything(config: Config, clients: Path) -> Answers:
             for service in site.catalogue
             if service.endpoint
         }
-        statistics_page = f"http://{site.vip_name}:{haproxy.STATS_PORT}{haproxy.STATS_PATH}"
+        statistics_page = haproxy.statistics_url(site)
         servers = pool.submit(statistics, statistics_page, secrets.value("haproxy_stats_password"))
         logins = {client.username: pool.submit(cloud.login, clients / client.file) for client in (ADMIN, DEMO)}
         visits = pool.submit(visit, site, secrets, (DEMO, ADMIN))

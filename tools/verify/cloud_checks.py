@@ -7,9 +7,10 @@ from components.cloud import instance as tenant_instance
 from components.config import Config
 from components.services import horizon, neutron, nova, placement
 from components.services.model import Service
+from components.services.nova import console_url
 from components.topology import Node, Role
 from tools.verify.model import Answers, Daemon, Finding, UnansweredError
-from tools.verify.places import UPGRADE_CHECKED, console_url, look, names, why
+from tools.verify.places import UPGRADE_CHECKED, look, names, why
 
 INVENTORIES = {"VCPU": "", "MEMORY_MB": " MiB", "DISK_GB": " GiB"}
 """The resource classes that every compute node has, with their units."""

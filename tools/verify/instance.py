@@ -16,13 +16,16 @@ import asyncssh
 from openstack.connection import Connection
 
 from components.cloud.clients import ADMIN, DEMO, KEY_FILE
+from components.cloud.instance import GROUP, KEY
+from components.cloud.network import NAME as NETWORK
 from components.config import Config
 from components.services import neutron, nova
 from components.services.model import Service
+from components.services.nova import console_url
 from tools.verify import ask, cloud, nodes, web
 from tools.verify.cloud_checks import in_pool
 from tools.verify.model import Finding, UnansweredError
-from tools.verify.places import console_url, look
+from tools.verify.places import look
 
 SECONDS = 1200
 """Limit of it all. A first boot takes about five minutes where one emulator runs in another."""
@@ -35,8 +38,6 @@ ATTEMPT_SECONDS = 180
 
 SSH_PORT = 22
 USER = "cirros"
-NETWORK, GROUP, KEY = "provider", "ping-ssh", "lab"
-"""What the stack has made for the tenant's instances."""
 
 _METADATA = "http://169.254.169.254/latest/meta-data"
 _DISKS = "/var/lib/nova/instances"

@@ -1,24 +1,14 @@
-"""Where things are in a lab, and words for it: addresses of pages, which nodes, where to look when it fails."""
+"""Words for where things are in a lab: which nodes, where to look when it fails."""
 
 from collections.abc import Iterable
 
-from components.services import horizon, nova, placement
+from components.services import nova, placement
 from components.services.model import Service, Site
 from components.topology import Node
 from tools.verify.model import Answers, UnansweredError
 
 UPGRADE_CHECKED = (placement.PLACEMENT, nova.NOVA)
 """The services whose `upgrade check` the guide runs."""
-
-
-def dashboard_url(site: Site) -> str:
-    """The dashboard through the virtual address."""
-    return f"http://{site.vip_name}{horizon.PATH}"
-
-
-def console_url(site: Site) -> str:
-    """The noVNC page through the virtual address; that of an instance has a token, too."""
-    return f"http://{site.vip_name}:{nova.CONSOLE_PORT}/vnc_auto.html"
 
 
 def look(site: Site, service: Service, nodes: Iterable[Node]) -> str:
