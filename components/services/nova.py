@@ -20,8 +20,11 @@ _URL = "{scheme}://{username}:{password}@{hostname}"
 
 
 def console_url(site: Site) -> str:
-    """The noVNC page through the virtual address; that of an instance has a token, too."""
-    return f"http://{site.vip_name}:{CONSOLE_PORT}/vnc_auto.html"
+    """The noVNC page through the virtual address; that of an instance has a token, too.
+
+    It is not the guide's vnc_auto.html, which waits for a click in the noVNC of today.
+    """
+    return f"http://{site.vip_name}:{CONSOLE_PORT}/vnc_lite.html"
 
 
 def _nova_conf(site: Site, node: Node) -> Ini:

@@ -55,15 +55,12 @@ _LOG = "() => text('pre.logs') && {log: text('pre.logs')}"
 _CONSOLE_TAB = """() => document.querySelector('iframe#console_embed') && {
     console: document.querySelector('iframe#console_embed').src.split('?')[0]
 }"""
-_CONSOLE_PAGE = """
-return document.querySelector('#noVNC_connect_dlg.noVNC_open') && {title: document.title};
-"""
 _CONSOLE = """
 const canvas = document.querySelector('canvas');
 if (!canvas?.width) return null;
 const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
 const colours = new Set(new Uint32Array(pixels.buffer)).size;
-const status = document.querySelector('#noVNC_status').textContent;
+const status = document.querySelector('#status').textContent;
 return colours > 1 && {status, width: canvas.width, height: canvas.height, colours};
 """
 _STATISTICS = """
@@ -159,8 +156,6 @@ def look(browser: Browser, config: Config, directory: Path) -> dict[str, dict[st
     user.press("[data-target='#instance_details__console']")
     user.see("console-tab", _DASHBOARD % _CONSOLE_TAB)
     user.follow("Click here to show only console")
-    user.see("console-page", _CONSOLE_PAGE)
-    user.press("#noVNC_connect_button")
     user.see("console", _CONSOLE)
 
     login: HttpCredentials = {"username": haproxy.STATS_USER, "password": secrets.value("haproxy_stats_password")}

@@ -426,14 +426,14 @@ def test_a_file_s_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 
 def test_a_page_tells_its_title(site: Web) -> None:
-    site.answers["GET /vnc_auto.html"] = Answer(200, "<!DOCTYPE html><head>\n<title>\n  noVNC </title></head>")
-    page = ask.page(f"{site.url}/vnc_auto.html")
+    site.answers["GET /vnc_lite.html"] = Answer(200, "<!DOCTYPE html><head>\n<title>\n  noVNC </title></head>")
+    page = ask.page(f"{site.url}/vnc_lite.html")
     assert isinstance(page, Page)
     assert (page.status, page.title) == (200, "noVNC")
 
 
 def test_a_page_that_is_not_there_has_a_status_and_no_title(site: Web) -> None:
-    page = ask.page(f"{site.url}/vnc_auto.html")
+    page = ask.page(f"{site.url}/vnc_lite.html")
     assert (page.status, page.title) == (404, "")
 
 

@@ -706,11 +706,11 @@ def test_a_dashboard_that_does_not_let_a_user_in_fails(
     [
         (
             Page(status=404, seconds=0.25, title=""),
-            "HTTP 404 in 0.2 s from http://openstack-vip.magedu.local:6080/vnc_auto.html",
+            "HTTP 404 in 0.2 s from http://openstack-vip.magedu.local:6080/vnc_lite.html",
         ),
         (
             Page(status=200, seconds=0.25, title="It works!"),
-            "HTTP 200 titled 'It works!' in 0.2 s from http://openstack-vip.magedu.local:6080/vnc_auto.html",
+            "HTTP 200 titled 'It works!' in 0.2 s from http://openstack-vip.magedu.local:6080/vnc_lite.html",
         ),
         (UnansweredError("http://…:6080: timed out"), "http://…:6080: timed out"),
     ],

@@ -84,7 +84,7 @@ class Cloud:
             case "POST", ["compute", "servers", "s", "action"]:
                 return Answer(200, {"output": self.console}) if self.server else Answer(404)
             case "POST", ["compute", "servers", "s", "remote-consoles"]:
-                url = f"{self.url}/vnc_auto.html?path=%3Ftoken%3Dt"
+                url = f"{self.url}/vnc_lite.html?path=%3Ftoken%3Dt"
                 return Answer(200, {"remote_console": {"protocol": "vnc", "type": "novnc", "url": url}})
             case "GET", ["vnc_auto.html"]:
                 return Answer(200, "<title>noVNC</title>")
@@ -143,7 +143,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         served.answers["POST /v3/auth/tokens"] = keystone.token(served)
         for name in ("demo-openrc", "admin-openrc"):
             keystone.openrc(tmp_path, served.url, name)
-        monkeypatch.setattr(instance, "console_url", lambda _: f"{served.url}/vnc_auto.html")
+        monkeypatch.setattr(instance, "console_url", lambda _: f"{served.url}/vnc_lite.html")
         yield Lab(config, tmp_path, played, served)
 
 
@@ -213,7 +213,7 @@ def test_an_instance_that_has_all_it_should_have_is_right_in_every_step(lab: Lab
     assert lab.cloud.asked == [f"create {name}", "delete s"]
     assert boot.startswith(f"{name} of m1.nano from cirros-0.5.1: ACTIVE with {ADDRESS}, ")
     assert log.startswith("3 lines after ")
-    assert console == (f"{lab.cloud.url}/vnc_auto.html with its token: the page, and VNC behind it (RFB 003.008)")
+    assert console == (f"{lab.cloud.url}/vnc_lite.html with its token: the page, and VNC behind it (RFB 003.008)")
     assert pinged.startswith(f"{ADDRESS} answers after ")
     assert ssh.startswith(f"cirros@{ADDRESS} with demo-key after ")
     assert metadata == (
