@@ -47,7 +47,7 @@ MODES = {
     # For ping; busybox itself gives root's rights up for what does not need them.
     "bin/busybox": 0o4755,
 }
-COMMAND_LINE = "console=tty0 console=ttyS0,115200 mitigations=off panic=10"
+COMMAND_LINE = "console=tty0 console=ttyS0,115200 mitigations=off panic=10 quiet"
 LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 LOADER = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 
