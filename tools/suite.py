@@ -22,8 +22,8 @@ def test(options: Sequence[str]) -> int:
 
 
 def e2e(options: Sequence[str]) -> int:
-    """Everything that boots machines."""
-    return _pytest("e2e", ["-m", "machine", *options], 0, 0)
+    """Everything that boots machines; it takes minutes, so it names what it is at and how long each took."""
+    return _pytest("e2e", ["-m", "machine", "-vv", "--durations=0", "--durations-min=1", *options], 0, 0)
 
 
 def _pytest(name: str, options: Sequence[str], passed: int, failed: int) -> int:
