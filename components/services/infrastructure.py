@@ -9,7 +9,9 @@ from components.topology import Node, Role
 
 def _chrony_conf(site: Site, node: Node) -> str:
     source = site.topology.having(Role.CONTROLLER)[0]
-    common = ["driftfile /var/lib/chrony/chrony.drift", "makestep 1 -1", "rtcsync"]
+    # A socket for each request switches time stamps on and off, which patches the kernel's code: docs/measurements.md,
+    # "A machine that hangs". One for all leaves them on.
+    common = ["acquisitionport 0", "driftfile /var/lib/chrony/chrony.drift", "makestep 1 -1", "rtcsync"]
     if node == source:
         upstream = [f"pool {server} iburst" for server in site.ntp]
         return "\n".join([*upstream, "local stratum 10", f"allow {site.topology.provider.cidr}", *common]) + "\n"
