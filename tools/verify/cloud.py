@@ -1,7 +1,7 @@
 """The questions that the cloud's APIs answer, asked as one of its users."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,15 @@ _BEFORE_PLACEMENT = "2.87"
 
 def login(client: Path) -> Login:
     """Get a token as the user of a client environment file."""
-    given = variables(client)
+    try:
+        text = client.read_text()
+    except OSError as error:
+        raise UnansweredError(f"{client}: {error.strerror}") from error
+    return authenticate(variables(text))
+
+
+def authenticate(given: Mapping[str, str]) -> Login:
+    """Get a token as the user that a client environment tells of."""
     auth = v3.Password(
         auth_url=given["OS_AUTH_URL"],
         username=given["OS_USERNAME"],
@@ -48,13 +56,9 @@ def login(client: Path) -> Login:
     )
 
 
-def variables(client: Path) -> dict[str, str]:
+def variables(text: str) -> dict[str, str]:
     """What sourcing a client environment file would set."""
-    try:
-        lines = client.read_text().splitlines()
-    except OSError as error:
-        raise UnansweredError(f"{client}: {error.strerror}") from error
-    return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    return dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
 
 
 def connect(login: Login, region: str) -> Connection:
