@@ -4,39 +4,51 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify status logs shell test e2e clean
+.PHONY: help setup up preview refresh destroy verify status logs snapshot restore snapshots shell test e2e faults clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: ## Install and build everything that `pulumi up` needs
-up: ## Set up, check, make the cloud, verify it
+up: ## Set up, check, make the cloud, verify it (INSTANCE=1: by booting an instance, too)
 preview: ## Show what `make up` would do
 refresh: ## Bring Pulumi's state in line with what exists
 destroy: ## Delete everything that `make up` made (YES=1: without asking)
 verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON; INSTANCE=1: boot an instance, too)
 status: ## Show nodes, services and endpoints (JSON=1: as JSON)
 logs: ## Collect logs and configuration of all nodes in one file, secrets masked
+snapshot: ## Keep disks, memory and state of the whole lab as NAME
+restore: ## Bring the lab back as it was at snapshot NAME
+snapshots: ## List the snapshots (DELETE=NAME: delete one first)
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes
+faults: ## Faults on real machines, and what the lab gets over: an hour or more (SEED=N: repeat that run)
 clean: ## Delete everything that `make setup` made, but for the cache that checkouts share
 
 setup up preview refresh shell:
 	@python3 tools/bootstrap.py
-	@$(TOOLS) $@
+	@$(TOOLS) $@ $(OPTIONS)
 
 destroy:
 	@python3 tools/bootstrap.py
 	@$(TOOLS) destroy $(if $(YES),--yes)
 
-test e2e:
-	@python3 tools/bootstrap.py --dev
-	@$(TOOLS) $@
+snapshot restore:
+	@test -n "$(NAME)" || { echo "error: $@ wants a name: make $@ NAME=…" >&2; exit 1; }
+	@python3 tools/bootstrap.py
+	@$(TOOLS) $@ "$(NAME)"
 
-verify status logs clean:
+test e2e faults:
+	@python3 tools/bootstrap.py --dev
+	@$(TOOLS) $@ $(OPTIONS)
+
+verify status logs snapshots clean:
 	@test -x .venv/bin/python || { echo "error: nothing is set up here" >&2; echo "remedy: make setup" >&2; exit 1; }
 	@$(TOOLS) $@ $(OPTIONS)
 
+up: OPTIONS = $(if $(INSTANCE),--instance)
 verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance)
 status: OPTIONS = $(if $(JSON),--json)
+snapshots: OPTIONS = $(DELETE)
+faults: OPTIONS = $(if $(SEED),--seed=$(SEED))

@@ -21,6 +21,7 @@ from tools import (
     paths,
     preflight,
     shell,
+    snapshot,
     stack,
     steps,
     suite,
@@ -104,17 +105,32 @@ def _up(arguments: argparse.Namespace) -> int:
     host = set_up(name)
     stack.unlock(name)
     leftovers.remove(host)
+    _settle(host, name)
     with steps.step("preflight", "what has to be right before anything is made"):
         preflight.check(name, host)
     status = engine.up(name, host)
     if status == 0:
         with steps.step("verify", "ask the cloud itself") as step:
-            status = _inside(host, name, "verify")
+            status = _inside(host, name, "verify", *arguments.options)
             step.skip(f"exit status {status}")
     if status not in (0, engine.INTERRUPTED):
         _keep_logs(host, name)
     print(steps.table())
     return status
+
+
+def _settle(host: Hypervisor, name: str) -> None:
+    """Remove what a killed engine was making without the state knowing of it, and forget that it was at it."""
+    operations = stack.pending(name)
+    if not operations:
+        return
+    with steps.step("pending", "what a killed engine was making") as step:
+        in_cloud = any(operation["resource"]["type"].startswith("openstack:") for operation in operations)
+        if in_cloud and _inside(host, name, "orphans"):
+            step.skip("the cloud does not answer yet")
+            return
+        stack.settle(name)
+        step.skip(f"{len(operations)} operations settled")
 
 
 def _keep_logs(host: Hypervisor, name: str) -> None:
@@ -159,6 +175,38 @@ def _shell(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _snapshot(arguments: argparse.Namespace) -> int:
+    name = arguments.stack
+    with _set_up_engine(name) as host:
+        stack.unlock(name)
+        with steps.step("snapshot", f"keep disks, memory and state of {name}") as step:
+            taken = snapshot.take(host, name, *arguments.options)
+            step.skip(f"{taken.name}: {taken.size / 1024**3:.1f} GiB in {taken.directory}")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    name = arguments.stack
+    with _set_up_engine(name) as host:
+        stack.unlock(name)
+        snapshot.restore(host, name, *arguments.options)
+    set_up(name)
+    with steps.step("clocks", "set the machines' clocks by this one's"):
+        _inside(host, name, "clocks")
+    with steps.step("verify", "ask the cloud itself") as step:
+        status = _inside(host, name, "verify")
+        step.skip(f"exit status {status}")
+    print(steps.table())
+    return status
+
+
+def _snapshots(arguments: argparse.Namespace) -> int:
+    for name in arguments.options:
+        snapshot.delete(arguments.stack, name)
+    print(snapshot.table(snapshot.listing(arguments.stack)))
+    return 0
+
+
 def _clean(_: argparse.Namespace) -> int:
     clean.run()
     return 0
@@ -177,6 +225,11 @@ def _e2e(arguments: argparse.Namespace) -> int:
     return suite.e2e(arguments.options)
 
 
+def _faults(arguments: argparse.Namespace) -> int:
+    set_up(arguments.stack)
+    return suite.faults(arguments.options)
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.verify")
 
@@ -187,6 +240,14 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _logs(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.logs")
+
+
+def _clocks(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.clocks")
+
+
+def _orphans(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.orphans")
 
 
 def _ask(arguments: argparse.Namespace, module: str) -> int:
@@ -215,8 +276,14 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "verify": (_verify, "ask the cloud's own APIs whether it works; --instance: boot an instance, too"),
     "status": (_status, "nodes, services, endpoints at a glance"),
     "logs": (_logs, "collect logs and configuration of all nodes in one file, secrets masked"),
+    "snapshot": (_snapshot, "keep disks, memory and state of all machines under the name NAME"),
+    "restore": (_restore, "bring the lab back as it was at snapshot NAME"),
+    "snapshots": (_snapshots, "list the snapshots; NAME: delete that one first"),
+    "orphans": (_orphans, "delete what a killed engine was making in the cloud"),
+    "clocks": (_clocks, "set the machines' clocks by this machine's"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),
+    "faults": (_faults, "what the lab gets over: an hour or more"),
     "clean": (_clean, "delete everything that set-up made, but for the shared cache"),
 }

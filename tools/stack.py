@@ -114,13 +114,38 @@ def _readable(value: Any) -> Any:
 
 def resources(stack: str) -> list[dict[str, Any]]:
     """The resources of the stack's state as Pulumi keeps them, each with type, id, outputs; none without a stack."""
+    return _state(stack).get("resources") or []
+
+
+def pending(stack: str) -> list[dict[str, Any]]:
+    """What an engine that was killed was doing, as Pulumi keeps it: a type, such as `creating`, and the resource."""
+    return _state(stack).get("pending_operations") or []
+
+
+def settle(stack: str) -> None:
+    """Forget what an engine that was killed was doing; Pulumi warns of it for ever."""
+    state = json.loads(export(stack))
+    state["deployment"].pop("pending_operations", None)
+    _pulumi(stack, "stack", "import", "--stack", stack, stdin=json.dumps(state))
+
+
+def _state(stack: str) -> dict[str, Any]:
     if own_backend():
         file = _state_file(stack)
         latest = json.loads(file.read_text())["checkpoint"]["latest"] if file.exists() else {}
     else:
-        latest = json.loads(_pulumi(stack, "stack", "export", "--stack", stack))["deployment"]
-    found: list[dict[str, Any]] = (latest or {}).get("resources") or []
-    return found
+        latest = json.loads(export(stack))["deployment"]
+    return latest or {}
+
+
+def export(stack: str) -> str:
+    """The stack's state as JSON, every secret in it encrypted."""
+    return _pulumi(stack, "stack", "export", "--stack", stack)
+
+
+def load(stack: str, state: Path) -> None:
+    """Put an exported state in place of the stack's own."""
+    _pulumi(stack, "stack", "import", "--stack", stack, "--file", str(state))
 
 
 def unlock(stack: str) -> None:

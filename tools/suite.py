@@ -8,6 +8,9 @@ from pathlib import Path
 
 from tools import paths
 
+_LONG = ("-vv", "--durations=0", "--durations-min=1")
+"""Options for tests that take minutes."""
+
 _CHECKS = {"format": "ruff format --check --quiet .", "lint": "ruff check --quiet .", "types": "mypy"}
 
 
@@ -18,12 +21,17 @@ def test(options: Sequence[str]) -> int:
         print(f"==> {name}", flush=True)
         fine = subprocess.run([sys.executable, "-m", *command.split()], cwd=paths.CHECKOUT, check=False).returncode == 0
         passed, failed = passed + fine, failed + (not fine)
-    return _pytest("test", ["-m", "not machine", *options], passed, failed)
+    return _pytest("test", ["-m", "not machine and not faults", *options], passed, failed)
 
 
 def e2e(options: Sequence[str]) -> int:
     """Everything that boots machines; it takes minutes, so it names what it is at and how long each took."""
-    return _pytest("e2e", ["-m", "machine", "-vv", "--durations=0", "--durations-min=1", *options], 0, 0)
+    return _pytest("e2e", ["-m", "machine", *_LONG, *options], 0, 0)
+
+
+def faults(options: Sequence[str]) -> int:
+    """What the lab gets over, with a table of how long it took."""
+    return _pytest("faults", ["-m", "faults", *_LONG, *options], 0, 0)
 
 
 def _pytest(name: str, options: Sequence[str], passed: int, failed: int) -> int:

@@ -10,13 +10,13 @@ _SECONDS = 60
 _UNDEFINE = ("undefine", "--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata")
 
 
-def virsh(uri: str, *words: str | Path) -> str:
+def virsh(uri: str, *words: str | Path, seconds: float = _SECONDS) -> str:
     """Standard output of a virsh command; StepError with libvirt's message if it fails."""
     command = ["virsh", "--quiet", "--connect", uri, *map(str, words)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
-        raise StepError(f"{' '.join(command)}: libvirt did not answer within {_SECONDS} s") from error
+        raise StepError(f"{' '.join(command)}: libvirt did not answer within {seconds:.0f} s") from error
     if done.returncode:
         raise StepError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

@@ -1,0 +1,98 @@
+"""One lab for all faults, a snapshot of it to begin each from, and the table of what came of them."""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.e2e.lab import CHECKOUT, STACK, Lab
+
+START = "start"
+"""Name of the snapshot."""
+
+UP_SECONDS = 3600
+_SEED = pytest.StashKey[int]()
+_RESULTS = pytest.StashKey[list[tuple[str, str, float]]]()
+
+
+@dataclass
+class Faulty:
+    """A lab that was whole, what is wrong with it now, and a stop-watch. `seed` decides whatever is random."""
+
+    lab: Lab
+    seed: int
+    results: list[tuple[str, str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def timed(self, fault: str, outcome: str) -> Iterator[None]:
+        """Note how long the lab took to get over a fault."""
+        begun = time.monotonic()
+        yield
+        self.results.append((fault, outcome, time.monotonic() - begun))
+
+    def back(self) -> None:
+        """Bring the lab back as it was before any fault."""
+        self.lab.make("restore", f"NAME={START}", seconds=900)
+
+    def wait_until_green(self, seconds: float) -> None:
+        """Verify until all is right; AssertionError with what is not, after that time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            wrong = self.wrong()
+            if not wrong:
+                return
+            assert time.monotonic() < deadline, f"after {seconds:.0f} s: {wrong}"
+
+    def wrong(self) -> list[str]:
+        """What `make verify` finds to be wrong."""
+        try:
+            output = self.lab.make("verify", "JSON=1", seconds=900)
+        except AssertionError as error:
+            output = str(error)
+        rows = json.loads(output[output.index("{\n") : output.rindex("}") + 1])["rows"]
+        return [f"{row['check']} {row['subject']}: {row['detail']}" for row in rows if not row["ok"]]
+
+    def planned(self) -> list[str]:
+        """What `pulumi preview` would do."""
+        return [f"{step['op']} {step['urn']}" for step in self.lab.preview()]
+
+    def left(self) -> list[str]:
+        """What of the lab is in the hypervisor."""
+        pool = json.loads((CHECKOUT / ".lab" / "host.json").read_text())["pool"]
+        listings = (("list", "--all", "--name"), ("net-list", "--all", "--name"), ("vol-list", pool))
+        return [name for words in listings for name in self.lab.inside("virsh", "--quiet", *words).split()]
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The run's seed, by which it can be repeated: `make faults SEED=…`."""
+    given = request.config.getoption("--seed")
+    request.config.stash[_SEED] = int(given) if given else random.SystemRandom().randrange(10**6)
+    return request.config.stash[_SEED]
+
+
+@pytest.fixture(scope="session")
+def faulty(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
+    """A lab, up and green, with a snapshot of that moment."""
+    lab = Lab()
+    faulty = Faulty(lab, seed, request.config.stash.setdefault(_RESULTS, []))
+    with faulty.timed("none", "up and green"):
+        lab.make("up", seconds=UP_SECONDS)
+    with faulty.timed("none", "snapshot"):
+        lab.make("snapshot", f"NAME={START}", seconds=300)
+    yield faulty
+    if (CHECKOUT / ".venv").exists():
+        lab.make("clean", seconds=300)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what each fault led to, and after how long."""
+    results = config.stash.get(_RESULTS, [])
+    if results:
+        terminalreporter.section(f"faults, stack {STACK}, SEED={config.stash[_SEED]}")
+        for fault, outcome, seconds in results:
+            terminalreporter.write_line(f"{fault:60} {outcome:24} {seconds:7.0f} s")

@@ -1,0 +1,127 @@
+"""Snapshots: their names, their list, and what one cannot go back to. Real ones are taken by the fault tests."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import paths, snapshot
+from tools.hypervisor import Hypervisor
+from tools.steps import StepError
+
+HOST = Hypervisor("test:///default", "pool", "qemu", None)
+FINE = snapshot.Snapshot(
+    stack="lab",
+    name="fresh",
+    made="2026-11-23T18:00:00+00:00",
+    program="",
+    pool="pool",
+    machines={"openstack-node1": 2048, "openstack-controller1": 5120},
+    files={"volumes/openstack-node1.qcow2": 3 * 1024**3, "machines/openstack-node1.memory": 1024**3 // 2},
+)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(snapshot, "ROOT", tmp_path)
+    return tmp_path
+
+
+def keep(**changes: Any) -> snapshot.Snapshot:
+    """Write a snapshot with files of the right sizes and no content."""
+    kept = replace(FINE, program=snapshot.program(), **changes)
+    for name, size in kept.files.items():
+        file = kept.directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as handle:
+            handle.truncate(size)
+    (kept.directory / "snapshot.json").write_text(json.dumps(asdict(kept)))
+    return kept
+
+
+def test_snapshots_are_listed_by_age_with_their_sizes() -> None:
+    keep(name="second", made="2026-11-23T19:00:00+00:00")
+    keep()
+    keep(stack="compact", name="other")
+    assert snapshot.table(snapshot.listing("lab")).splitlines() == [
+        "NAME    MADE (UTC)           SIZE     MACHINES",
+        "fresh   2026-11-23 18:00:00  3.5 GiB  openstack-controller1, openstack-node1",
+        "second  2026-11-23 19:00:00  3.5 GiB  openstack-controller1, openstack-node1",
+    ]
+
+
+def test_a_deleted_snapshot_is_gone_and_the_others_stay() -> None:
+    keep()
+    keep(name="second")
+    snapshot.delete("lab", "fresh")
+    assert [each.name for each in snapshot.listing("lab")] == ["second"]
+    assert not (snapshot.ROOT / "lab" / "fresh").exists()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Fresh", ".hidden", "x" * 42, "-x"])
+def test_a_name_that_is_not_one_is_refused_and_the_allowed_ones_are_told(name: str) -> None:
+    with pytest.raises(StepError) as error:
+        snapshot.take(HOST, "lab", name)
+    assert str(error.value).startswith(f"NAME: {name!r} is not allowed; allowed: lower-case letters, digits")
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    keep()
+    with pytest.raises(StepError) as error:
+        snapshot.take(HOST, "lab", "fresh")
+    assert (str(error.value), error.value.remedy) == (
+        "stack lab has a snapshot 'fresh' already",
+        "another NAME, or make snapshots DELETE=fresh",
+    )
+
+
+@pytest.mark.parametrize("verb", [snapshot.get, snapshot.delete, lambda *names: snapshot.restore(HOST, *names)])
+def test_an_unknown_snapshot_is_told_with_those_that_there_are(verb: Any) -> None:
+    keep()
+    keep(stack="compact", name="other")
+    with pytest.raises(StepError) as error:
+        verb("lab", "other")
+    assert str(error.value) == "stack lab has no snapshot 'other'; its snapshots: fresh"
+    with pytest.raises(StepError, match="has no snapshot 'x'; its snapshots: there are none"):
+        verb("empty", "x")
+
+
+def test_a_snapshot_of_another_program_is_not_gone_back_to() -> None:
+    kept = keep()
+    (kept.directory / "snapshot.json").write_text(json.dumps(asdict(replace(kept, program="0123456789ab"))))
+    with pytest.raises(StepError) as error:
+        snapshot.restore(HOST, "lab", "fresh")
+    assert str(error.value) == (
+        f"snapshot 'fresh' was made by version 0123456789ab of the program, and this is {snapshot.program()}"
+    )
+
+
+def test_a_damaged_snapshot_is_not_gone_back_to() -> None:
+    kept = keep()
+    (kept.directory / "volumes" / "openstack-node1.qcow2").write_bytes(b"cut")
+    (kept.directory / "machines" / "openstack-node1.memory").unlink()
+    with pytest.raises(StepError, match=r"damaged: volumes/openstack-node1.qcow2, machines/openstack-node1.memory"):
+        snapshot.restore(HOST, "lab", "fresh")
+
+
+def test_a_disk_too_small_is_told_before_anything_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1024**3}))
+    with pytest.raises(StepError) as error:
+        snapshot.restore(HOST, "lab", "fresh")
+    assert str(error.value) == f"{snapshot.ROOT}: 768 MiB free, up to 3072 MiB wanted"
+
+
+def test_the_programs_version_follows_what_makes_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    for name in ("__main__.py", "Pulumi.yaml", "components/a.py", "cloud-init/b.yaml", "README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("first")
+    before = snapshot.program()
+    (tmp_path / "README.md").write_text("second")
+    assert snapshot.program() == before
+    (tmp_path / "components" / "a.py").write_text("2nd")
+    assert snapshot.program() != before

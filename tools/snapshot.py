@@ -1,0 +1,341 @@
+"""Snapshots of a whole lab: disks and memory of all machines at one moment, with the engine's state and the stack file.
+
+One directory each, `.lab/snapshots/STACK/NAME/`: `snapshot.json` (see `Snapshot`), `state.json`, `stack.yaml`,
+`networks/*.xml`, `machines/*.xml` and `*.memory`, `volumes/*`. It holds all that the machines hold, secrets included.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from tools import leftovers, paths, stack, steps
+from tools.hypervisor import Hypervisor
+from tools.hypervisor.virsh import delete_domain, names, virsh, volumes
+from tools.steps import StepError
+
+ROOT = paths.STATE / "snapshots"
+
+MIB = 1024**2
+
+SLACK = 256 * MIB
+"""Left free on the disk in any case."""
+
+MOVE_SECONDS = 300
+"""Limit of writing or reading the memory of one machine."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
+_PROGRAM = ("__main__.py", "Pulumi.yaml", "cloud-init", "components")
+"""What decides which resources there are."""
+
+_FORMAT = 1
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is known of a snapshot without opening its files.
+
+    `made`: UTC, ISO 8601. `program`: digest of the program that the lab was made by. `pool`: storage pool of the
+    volumes. `machines`: name -> MiB of memory. `files`: path in the directory -> bytes.
+    """
+
+    stack: str
+    name: str
+    made: str
+    program: str
+    pool: str
+    machines: dict[str, int]
+    files: dict[str, int]
+    format: int = _FORMAT
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(self.files.values())
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return ROOT / self.stack / self.name
+
+
+def listing(stack_name: str) -> list[Snapshot]:
+    """The stack's snapshots, oldest first."""
+    found = [_read(file) for file in (ROOT / stack_name).glob("*/snapshot.json")]
+    return sorted(found, key=lambda snapshot: snapshot.made)
+
+
+def table(snapshots: Iterable[Snapshot]) -> str:
+    """The snapshots as text, one a line, with their sizes."""
+    rows = [("NAME", "MADE (UTC)", "SIZE", "MACHINES")]
+    for each in snapshots:
+        made = datetime.fromisoformat(each.made).strftime("%Y-%m-%d %H:%M:%S")
+        rows.append((each.name, made, f"{each.size / 1024**3:.1f} GiB", ", ".join(sorted(each.machines))))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    )
+
+
+def get(stack_name: str, name: str) -> Snapshot:
+    """The stack's snapshot of that name; StepError if there is none."""
+    file = ROOT / stack_name / name / "snapshot.json"
+    if not _NAME.fullmatch(name) or not file.exists():
+        others = ", ".join(each.name for each in listing(stack_name)) or "there are none"
+        raise StepError(f"stack {stack_name} has no snapshot {name!r}; its snapshots: {others}", "make snapshots")
+    return _read(file)
+
+
+def delete(stack_name: str, name: str) -> None:
+    """Delete a snapshot; StepError if there is none of that name."""
+    shutil.rmtree(get(stack_name, name).directory)
+
+
+def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
+    """Keep the lab as it is at this moment; it stands still meanwhile, and goes on afterwards.
+
+    StepError, with nothing changed, for a name that is taken or not allowed, a lab that is not whole, too small a disk.
+    """
+    if not _NAME.fullmatch(name):
+        raise StepError(
+            f"NAME: {name!r} is not allowed; allowed: lower-case letters, digits, '.' and '-', 41 at most, "
+            "the first a letter or digit"
+        )
+    target = ROOT / stack_name / name
+    if target.exists():
+        raise StepError(
+            f"stack {stack_name} has a snapshot {name!r} already", f"another NAME, or make snapshots DELETE={name}"
+        )
+    made = _made(stack_name)
+    files = {volume: file for volume, file in volumes(host.uri, host.pool).items() if volume in made.volumes}
+    part = target.with_name(f".{name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    for each in (part / "machines", part / "networks", part / "volumes"):
+        each.mkdir(parents=True)
+    ROOT.chmod(0o700)
+    try:
+        memory = {machine: _memory(host.uri, machine) for machine in made.machines}
+        _check_machines(host, stack_name, made)
+        _check_space(ROOT, sum(_allocated(Path(file)) for file in files.values()) + sum(memory.values()) * MIB)
+        (part / "state.json").write_text(stack.export(stack_name))
+        shutil.copyfile(paths.CHECKOUT / f"Pulumi.{stack_name}.yaml", part / "stack.yaml")
+        for network in made.networks:
+            (part / "networks" / f"{network}.xml").write_text(virsh(host.uri, "net-dumpxml", "--inactive", network))
+        for machine in made.machines:
+            text = virsh(host.uri, "dumpxml", "--inactive", "--security-info", machine)
+            (part / "machines" / f"{machine}.xml").write_text(text)
+        with _standing_still(host.uri, made.machines):
+            moved = datetime.now(UTC)
+            _side_by_side(lambda machine: _save(host.uri, machine, part / "machines"), made.machines)
+            _side_by_side(lambda file: _copy(Path(file), part / "volumes"), files.values())
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    snapshot = Snapshot(
+        stack=stack_name,
+        name=name,
+        made=moved.isoformat(timespec="seconds"),
+        program=program(),
+        pool=host.pool,
+        machines=memory,
+        files={str(file.relative_to(part)): file.stat().st_size for file in sorted(part.rglob("*")) if file.is_file()},
+    )
+    (part / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
+    part.rename(target)
+    return snapshot
+
+
+def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
+    """Bring the lab back as it was then, whatever has become of its machines; what came since is gone.
+
+    The clocks of the machines still show that moment. StepError, with nothing changed, for a snapshot of another
+    program, or a damaged one, or too small a disk.
+    """
+    snapshot = get(stack_name, name)
+    _check(snapshot)
+    machines, networks, kept = (snapshot.directory / part for part in ("machines", "networks", "volumes"))
+    with steps.step("stop", "end the machines that run"):
+        for machine in sorted(_ours(host, stack_name, snapshot)):
+            delete_domain(host.uri, machine)
+    with steps.step("disks", "bring back state, networks and disks"):
+        for file in networks.iterdir():
+            _ensure_network(host.uri, file)
+        pool = _pool(host)
+        _side_by_side(lambda file: _copy(file, pool), sorted(kept.iterdir()))
+        virsh(host.uri, "pool-refresh", host.pool)
+        shutil.copyfile(snapshot.directory / "stack.yaml", paths.CHECKOUT / f"Pulumi.{stack_name}.yaml")
+        stack.load(stack_name, snapshot.directory / "state.json")
+    with steps.step("memory", "have the machines go on where they were"):
+        for file in sorted(machines.glob("*.xml")):
+            virsh(host.uri, "define", file)
+            virsh(host.uri, "autostart", file.stem)
+        saved = sorted(machines.glob("*.memory"))
+        _side_by_side(lambda file: virsh(host.uri, "restore", "--paused", file, seconds=MOVE_SECONDS), saved)
+        for file in saved:
+            virsh(host.uri, "resume", file.stem)
+    leftovers.remove(host)
+    return snapshot
+
+
+def program() -> str:
+    """Digest of what decides which resources there are and what they look like."""
+    digest = hashlib.sha256()
+    for each in _PROGRAM:
+        path = paths.CHECKOUT / each
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(
+                    f"{file.relative_to(paths.CHECKOUT)} {file.stat().st_size}\n".encode() + file.read_bytes()
+                )
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Names of what the stack's state says is there."""
+
+    machines: tuple[str, ...]
+    networks: tuple[str, ...]
+    volumes: frozenset[str]
+
+
+def _made(stack_name: str) -> _Made:
+    by_type: dict[str, list[str]] = {}
+    for resource in stack.resources(stack_name):
+        by_type.setdefault(resource["type"], []).append(resource.get("outputs", {}).get("name", ""))
+    return _Made(
+        tuple(sorted(by_type.get(leftovers.DOMAIN, ()))),
+        tuple(sorted(by_type.get(leftovers.NETWORK, ()))),
+        frozenset(name for kind in leftovers.VOLUMES for name in by_type.get(kind, ())),
+    )
+
+
+def _check_machines(host: Hypervisor, stack_name: str, made: _Made) -> None:
+    if not made.machines:
+        raise StepError(f"stack {stack_name} has no machines", f"make up STACK={stack_name}")
+    stopped = sorted(set(made.machines) - names(host.uri, "list"))
+    if stopped:
+        raise StepError(f"of stack {stack_name}, {', '.join(stopped)} does not run", f"make up STACK={stack_name}")
+
+
+def _check(snapshot: Snapshot) -> None:
+    """StepError if the snapshot is not one that this program could go on from."""
+    present = program()
+    if snapshot.program != present:
+        raise StepError(
+            f"snapshot {snapshot.name!r} was made by version {snapshot.program} of the program, and this is {present}",
+            f"check that version out, or make snapshots DELETE={snapshot.name}",
+        )
+    sizes = {file: _size(snapshot.directory / file) for file in snapshot.files}
+    damaged = [file for file, size in snapshot.files.items() if sizes[file] != size]
+    if damaged:
+        raise StepError(f"snapshot {snapshot.name!r} is damaged: {', '.join(damaged)}", f"rm -r {snapshot.directory}")
+    _check_space(ROOT, sum(size for file, size in snapshot.files.items() if file.startswith("volumes/")))
+
+
+def _read(file: Path) -> Snapshot:
+    fields = json.loads(file.read_text())
+    if fields.get("format") != _FORMAT:
+        raise StepError(f"{file}: format {fields.get('format')}, not {_FORMAT}", f"rm -r {file.parent}")
+    return Snapshot(**fields)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else -1
+
+
+def _allocated(file: Path) -> int:
+    """Bytes that the file takes on its disk: fewer than its size, if it has holes."""
+    return file.stat().st_blocks * 512
+
+
+def _memory(uri: str, machine: str) -> int:
+    """MiB of a machine's memory."""
+    info = dict(line.split(":", 1) for line in virsh(uri, "dominfo", machine).splitlines())
+    return int(info["Max memory"].split()[0]) // 1024
+
+
+def _check_space(directory: Path, wanted: int) -> None:
+    free = shutil.disk_usage(directory).free - SLACK
+    if wanted > free:
+        raise StepError(
+            f"{directory}: {max(0, free) // MIB} MiB free, up to {wanted // MIB} MiB wanted",
+            "make snapshots DELETE=NAME",
+        )
+
+
+def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
+    """Machines in libvirt that are the stack's; StepError if one that is not has a name of the snapshot's."""
+    there, own = names(host.uri, "list", "--all"), set(_made(stack_name).machines)
+    pool = set(volumes(host.uri, host.pool).values())
+    foreign = [
+        machine
+        for machine in sorted(there & snapshot.machines.keys() - own)
+        if not pool & set(virsh(host.uri, "domblklist", machine).split())
+    ]
+    if foreign:
+        raise StepError(f"libvirt has a machine {foreign[0]} that stack {stack_name} did not make")
+    return there & (own | snapshot.machines.keys())
+
+
+def _ensure_network(uri: str, file: Path) -> None:
+    if file.stem not in names(uri, "net-list", "--all"):
+        virsh(uri, "net-define", file)
+        virsh(uri, "net-autostart", file.stem)
+    if file.stem not in names(uri, "net-list"):
+        virsh(uri, "net-start", file.stem)
+
+
+def _pool(host: Hypervisor) -> Path:
+    """Directory of the hypervisor's pool."""
+    [line] = [line for line in virsh(host.uri, "pool-dumpxml", host.pool).splitlines() if "<path>" in line]
+    return Path(line.strip().removeprefix("<path>").removesuffix("</path>"))
+
+
+@contextmanager
+def _standing_still(uri: str, machines: Iterable[str]) -> Iterator[None]:
+    """Have all machines paused at one moment, and go on at the end, whatever happens."""
+    try:
+        for machine in machines:
+            virsh(uri, "suspend", machine)
+        yield
+    finally:
+        for machine in machines:
+            virsh(uri, "resume", machine)
+
+
+def _save(uri: str, machine: str, directory: Path) -> None:
+    """Write the memory of a machine that is paused; it stays so."""
+    file = directory / f"{machine}.memory"
+    disks = [words[0] for line in virsh(uri, "domblklist", machine).splitlines() if (words := line.split())]
+    options = [word for disk in disks for word in ("--diskspec", f"{disk},snapshot=no")]
+    virsh(
+        uri,
+        *("snapshot-create-as", machine, "--no-metadata", "--memspec", f"file={file},snapshot=external", *options),
+        seconds=MOVE_SECONDS,
+    )
+
+
+def _copy(source: Path, directory: Path) -> None:
+    """Copy a file without its holes, and without its content where the file system can share it."""
+    command = ["cp", "--reflink=auto", "--sparse=always", "--preserve=mode", str(source), str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StepError(done.stderr.strip())
+
+
+def _side_by_side(work: Callable[[_T], object], items: Iterable[_T]) -> None:
+    """Do the same to all; wait for all before an error of one goes on."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for future in [pool.submit(work, item) for item in items]:
+            future.result()
