@@ -16,13 +16,14 @@ def _uwsgi(name: str, port: int, ini: str) -> ConfigFile:
     """/etc/default/<name> of an API that Debian runs under uWSGI on the node's own address.
 
     One thread a process: with more, the first requests of Keystone or Nova race to load oslo.policy's rules (one gets
-    status 500), and Neutron's eventlet hangs for good.
+    status 500), and Neutron's eventlet hangs for good. uWSGI closes each connection after its answer; a client that is
+    not told so sends its next request into it, after an answer without a body, such as a deletion's.
     """
 
     def content(site: Site, node: Node) -> str:
         return (
             f'DAEMON_ARGS="--http-socket {node.address}:{port} --ini {ini} '
-            f'--processes {site.workers(node)} --threads 1"\n'
+            f'--processes {site.workers(node)} --threads 1 --add-header Connection:close"\n'
         )
 
     return ConfigFile(path=f"/etc/default/{name}", content=content)
