@@ -91,8 +91,13 @@ def get(stack_name: str, name: str) -> Snapshot:
     """The stack's snapshot of that name; StepError if there is none."""
     file = ROOT / stack_name / name / "snapshot.json"
     if not _NAME.fullmatch(name) or not file.exists():
-        others = ", ".join(each.name for each in listing(stack_name)) or "there are none"
-        raise StepError(f"stack {stack_name} has no snapshot {name!r}; its snapshots: {others}", "make snapshots")
+        own = ", ".join(each.name for each in listing(stack_name)) or "there are none"
+        others = "".join(
+            f"; stack {each} has one"
+            for each in stack.names()
+            if _NAME.fullmatch(name) and (ROOT / each / name).is_dir()
+        )
+        raise StepError(f"stack {stack_name} has no snapshot {name!r}{others}; its snapshots: {own}", "make snapshots")
     return _read(file)
 
 
@@ -151,6 +156,8 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         files={str(file.relative_to(part)): file.stat().st_size for file in sorted(part.rglob("*")) if file.is_file()},
     )
     (part / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
+    for file in part.rglob("*"):
+        file.chmod(0o700 if file.is_dir() else 0o600)
     part.rename(target)
     return snapshot
 

@@ -84,7 +84,7 @@ def test_an_unknown_snapshot_is_told_with_those_that_there_are(verb: Any) -> Non
     keep(stack="compact", name="other")
     with pytest.raises(StepError) as error:
         verb("lab", "other")
-    assert str(error.value) == "stack lab has no snapshot 'other'; its snapshots: fresh"
+    assert str(error.value) == "stack lab has no snapshot 'other'; stack compact has one; its snapshots: fresh"
     with pytest.raises(StepError, match="has no snapshot 'x'; its snapshots: there are none"):
         verb("empty", "x")
 
