@@ -168,14 +168,17 @@ def kill_engine_of(session: int) -> list[str]:
     return killed
 
 
-def wait_for_line(process: subprocess.Popen[str], pattern: str, seconds: float) -> None:
-    """Read a process's output until a line matches."""
+def wait_for_line(process: subprocess.Popen[str], pattern: str, seconds: float, count: int = 1) -> None:
+    """Read a process's output until so many lines have matched."""
     assert process.stdout
     deadline = time.monotonic() + seconds
-    lines = []
+    lines, matched = [], 0
     for line in process.stdout:
         lines.append(line)
-        if re.search(pattern, line):
+        matched += bool(re.search(pattern, line))
+        if matched == count:
             return
-        assert time.monotonic() < deadline, f"no {pattern!r} within {seconds:.0f} s:\n{''.join(lines[-40:])}"
-    raise AssertionError(f"the process ended before {pattern!r}:\n{''.join(lines[-40:])}")
+        last = "".join(lines[-40:])
+        assert time.monotonic() < deadline, f"{matched} of {count} {pattern!r} within {seconds:.0f} s:\n{last}"
+    last = "".join(lines[-40:])
+    raise AssertionError(f"the process ended after {matched} of {count} {pattern!r}:\n{last}")

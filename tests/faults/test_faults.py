@@ -1,13 +1,15 @@
 """What the lab gets over, each fault on real machines. Every test begins with a lab that is whole."""
 
+import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
-from tests.e2e.lab import CHECKOUT
-from tests.faults.conftest import Faulty
+from tests.e2e.lab import CHECKOUT, STACK, kill_engine_of, wait_for_line
+from tests.faults.conftest import UP_SECONDS, Faulty
 
 pytestmark = pytest.mark.faults
 
@@ -58,6 +60,81 @@ def test_the_lab_comes_back_with_its_hypervisor(faulty: Faulty) -> None:
         subprocess.run([sys.executable, "-c", POWER_OFF], cwd=CHECKOUT, check=True)
         faulty.lab.make("setup", seconds=120)
         faulty.wait_until_green(REBOOT_SECONDS)
+
+
+HANG = """
+sysctl --quiet kernel.sched_rt_runtime_us=-1
+for processor in $(seq 0 $(($(nproc) - 1))); do
+    systemd-run --quiet --no-block chrt --fifo 99 taskset --cpu-list "$processor" bash -c 'while :; do :; done'
+done
+"""
+"""Leaves the kernel of a machine no processor: what its users see of a machine that hangs."""
+
+
+def test_a_machine_that_hangs_boots_anew(faulty: Faulty) -> None:
+    """Nobody does anything."""
+    boot = faulty.lab.on("node1", "cat /proc/sys/kernel/random/boot_id")
+    with faulty.timed("machine hangs", "booted anew, green"):
+        # The answer may not get through any more.
+        with suppress(AssertionError):
+            faulty.lab.on("node1", HANG)
+        time.sleep(120)
+        faulty.wait_until_green(REBOOT_SECONDS)
+    assert faulty.lab.on("node1", "cat /proc/sys/kernel/random/boot_id") != boot
+
+
+@pytest.mark.parametrize(
+    ("fault", "on", "script", "remedy"),
+    [
+        ("machine switched off", "", "virsh destroy openstack-node1", ""),
+        ("machine with the VIP reset", "", "virsh reset openstack-controller1", ""),
+        (
+            "network of a machine cut for a minute",
+            "",
+            "virsh domif-setlink openstack-node1 52:54:ac:10:00:6b down; sleep 60; "
+            "virsh domif-setlink openstack-node1 52:54:ac:10:00:6b up",
+            "",
+        ),
+        ("RabbitMQ killed", "controller1", "pkill --signal KILL beam.smp", ""),
+        ("MariaDB killed", "controller1", "pkill --signal KILL mariadbd", ""),
+        ("disk full", "controller1", "dd if=/dev/zero of=/filler bs=1M 2>/dev/null || true; sync", "rm /filler"),
+    ],
+)
+def test_an_up_gets_over_what_happens_meanwhile(faulty: Faulty, fault: str, on: str, script: str, remedy: str) -> None:
+    """It may fail, and the next one completes. Only a full disk has to be emptied by somebody."""
+    lab = faulty.lab
+    lab.set_option("true")
+    with lab.making("up") as first:
+        wait_for_line(first, r"glance-controller1-files updating", UP_SECONDS)
+        if on:
+            lab.on(on, script)
+        else:
+            lab.inside("sh", "-c", script)
+        first.communicate(timeout=UP_SECONDS)
+    if remedy:
+        lab.on(on, remedy)
+    with faulty.timed(f"{fault}, in mid-up", "up, green"):
+        lab.make("up", seconds=UP_SECONDS)
+    assert faulty.planned() == []
+    faulty.back()
+
+
+KILLS = 12
+
+
+@pytest.mark.parametrize("phase", range(KILLS))
+def test_an_up_that_is_killed_is_completed_by_the_next_one(faulty: Faulty, phase: int) -> None:
+    """At a moment drawn from each twelfth of all resources; engine and plugins get no chance to say a word."""
+    resources = len(faulty.lab.inside("pulumi", "stack", "--show-urns", "--stack", STACK).split("urn:")) - 1
+    first, last = (resources * each // KILLS for each in (phase, phase + 1))
+    moment = random.Random(f"{faulty.seed} {phase}").randrange(max(1, first), last)
+    faulty.lab.make("destroy", "YES=1", seconds=300)
+    with faulty.lab.making("up") as up:
+        wait_for_line(up, r" created \(", UP_SECONDS, count=moment)
+        assert "pulumi" in kill_engine_of(up.pid)
+    with faulty.timed(f"up killed after {moment} of {resources} resources", "up, green"):
+        faulty.lab.make("up", seconds=UP_SECONDS)
+    assert faulty.planned() == []
 
 
 @pytest.mark.parametrize(
