@@ -17,6 +17,9 @@ LOGS = STATE / "log"
 HOST_FACTS = STATE / "host.json"
 """What set-up found out about this machine, read by the program (see `components/host.py`)."""
 
+CLIENTS = STATE / "openrc"
+"""Client environment files and the tenant's key, a directory for each stack; written by the program."""
+
 TIMINGS = LOGS / "bootstrap.json"
 """How long the steps took that ran before the virtual environment was there."""
 

@@ -1,6 +1,6 @@
 """Snapshots of a whole lab: disks and memory of all machines at one moment, with the engine's state and the stack file.
 
-One directory each, `.lab/snapshots/STACK/NAME/`: `snapshot.json` (see `Snapshot`), `state.json`, `stack.yaml`,
+One directory each, `.lab/snapshots/STACK/NAME/`: `snapshot.json` (see `Snapshot`), `state.json`, `stack.yaml`, `clients/*`,
 `networks/*.xml`, `machines/*.xml` and `*.memory`, `volumes/*`. It holds all that the machines hold, secrets included.
 """
 
@@ -134,6 +134,7 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         _check_space(ROOT, sum(_allocated(Path(file)) for file in files.values()) + sum(memory.values()) * MIB)
         (part / "state.json").write_text(stack.export(stack_name))
         shutil.copyfile(paths.CHECKOUT / f"Pulumi.{stack_name}.yaml", part / "stack.yaml")
+        shutil.copytree(paths.CLIENTS / stack_name, part / "clients")
         for network in made.networks:
             (part / "networks" / f"{network}.xml").write_text(virsh(host.uri, "net-dumpxml", "--inactive", network))
         for machine in made.machines:
@@ -156,7 +157,7 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         files={str(file.relative_to(part)): file.stat().st_size for file in sorted(part.rglob("*")) if file.is_file()},
     )
     (part / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
-    for file in part.rglob("*"):
+    for file in [part, *part.rglob("*")]:
         file.chmod(0o700 if file.is_dir() else 0o600)
     part.rename(target)
     return snapshot
@@ -181,6 +182,7 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         _side_by_side(lambda file: _copy(file, pool), sorted(kept.iterdir()))
         virsh(host.uri, "pool-refresh", host.pool)
         shutil.copyfile(snapshot.directory / "stack.yaml", paths.CHECKOUT / f"Pulumi.{stack_name}.yaml")
+        shutil.copytree(snapshot.directory / "clients", paths.CLIENTS / stack_name, dirs_exist_ok=True)
         stack.load(stack_name, snapshot.directory / "state.json")
     with steps.step("memory", "have the machines go on where they were"):
         for file in sorted(machines.glob("*.xml")):

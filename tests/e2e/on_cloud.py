@@ -39,7 +39,7 @@ def main() -> None:
     """Do what the arguments say, as the cloud's administrator."""
     stack, verb, *words = sys.argv[1:]
     config = stack_values.complete(stack)
-    login = cloud.login(paths.STATE / "openrc" / stack / ADMIN.file)
+    login = cloud.login(paths.CLIENTS / stack / ADMIN.file)
     admin = cloud.connect(login, config.site.region)
     if verb == "boot":
         boot(admin, config.tenant.image_name, config.tenant.flavor.name, *words)

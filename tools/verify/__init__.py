@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
 
     begun = time.monotonic()
     config = stack_values.complete(arguments.stack)
-    clients = paths.STATE / "openrc" / arguments.stack
+    clients = paths.CLIENTS / arguments.stack
     rows = checks.rows(config, ask.everything(config, clients))
     if arguments.instance:
         # So that it is deleted even then.
