@@ -187,7 +187,8 @@ def _snapshot(arguments: argparse.Namespace) -> int:
 
 def _restore(arguments: argparse.Namespace) -> int:
     name = arguments.stack
-    with _set_up_engine(name) as host:
+    # The snapshot has the stack's file with its secret, whatever has become of the present one.
+    with _set_up_engine(name, to_destroy=True) as host:
         stack.unlock(name)
         snapshot.restore(host, name, *arguments.options)
     set_up(name)

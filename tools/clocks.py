@@ -18,7 +18,7 @@ _AGREE = "chronyc waitsync 30 1 0 1"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Set the clock of every machine by this one's; exit status 1 if one did not answer or is not in time with the rest."""
+    """Set the clock of every machine by this one's; exit status 1 if one did not answer, or differs all the same."""
     parser = argparse.ArgumentParser(prog="python -m tools clocks")
     parser.add_argument("--stack", required=True)
     config = stack_values.complete(parser.parse_args(argv).stack)

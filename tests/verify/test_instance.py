@@ -86,7 +86,7 @@ class Cloud:
             case "POST", ["compute", "servers", "s", "remote-consoles"]:
                 url = f"{self.url}/vnc_lite.html?path=%3Ftoken%3Dt"
                 return Answer(200, {"remote_console": {"protocol": "vnc", "type": "novnc", "url": url}})
-            case "GET", ["vnc_auto.html"]:
+            case "GET", ["vnc_lite.html"]:
                 return Answer(200, "<title>noVNC</title>")
             case "GET", [""] if query == "token=t":
                 return Answer(101, self.greeting, {"Upgrade": "websocket", "Connection": "Upgrade"})
