@@ -1,8 +1,8 @@
 """Snapshots of a whole lab: disks and memory of all machines at one moment, with the engine's state and the stack file.
 
 One directory each, `.lab/snapshots/STACK/NAME/`: `snapshot.json` (see `Snapshot`), `state.json`, `stack.yaml`,
-`clients/*`, `networks/*.xml`, `machines/*.xml` and `*.memory`, `volumes/*`. It holds all that the machines hold, secrets
-included.
+`clients/*`, `networks/*.xml`, `machines/*.xml` and `*.memory`, `volumes/*`. It holds all that the machines hold,
+secrets included.
 """
 
 import hashlib
