@@ -21,8 +21,8 @@ OVERHEAD = 128
 WRITTEN = 4
 """GiB that a machine comes to write. Its disk is thin: most of what it is given is never taken."""
 
-COMMANDS = {"mkisofs": "genisoimage", "xsltproc": "xsltproc", "qemu-img": "qemu-utils"}
-"""Commands that the libvirt provider runs, and the packages they come in."""
+COMMANDS = {"mkisofs": "genisoimage", "xsltproc": "xsltproc", "qemu-img": "qemu-utils", "dnsmasq": "dnsmasq-base"}
+"""Commands that libvirt and its provider run, and the packages they come in."""
 
 TUN = Path("/dev/net/tun")
 """What a machine's interface is made with."""
@@ -166,7 +166,7 @@ def _nodes(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _means(around: Surroundings) -> Iterator[Finding]:
     for command, package in COMMANDS.items():
         if command not in around.commands:
-            yield Finding(command, "not on PATH, and the libvirt provider runs it", f"apt-get install {package}")
+            yield Finding(command, "not on PATH, and libvirt or its provider runs it", f"apt-get install {package}")
     if not around.tun:
         yield Finding(str(TUN), "missing", "modprobe tun; in a container: have it given this device")
 

@@ -42,6 +42,7 @@ def test_everything_is_found_at_once_with_value_and_remedy() -> None:
     )
     assert [finding.key for finding in findings] == [
         "xsltproc",
+        "dnsmasq",
         "/dev/net/tun",
         "nodes.node1",
         "vmbr0",
@@ -53,6 +54,7 @@ def test_everything_is_found_at_once_with_value_and_remedy() -> None:
     text = "\n".join(map(str, findings))
     for part in (
         "apt-get install xsltproc",
+        "apt-get install dnsmasq-base",
         "virsh undefine openstack-node1",
         "ip link delete vmbr0",
         "virsh net-undefine lan",
