@@ -18,6 +18,7 @@ from tools import (
     hypervisor,
     image,
     leftovers,
+    machines,
     paths,
     preflight,
     shell,
@@ -105,6 +106,9 @@ def _up(arguments: argparse.Namespace) -> int:
     host = set_up(name)
     stack.unlock(name)
     leftovers.remove(host)
+    if gone := machines.missing(host, name):
+        _forget(host, name, gone)
+    machines.start(host, name)
     _settle(host, name)
     with steps.step("preflight", "what has to be right before anything is made"):
         preflight.check(name, host)
@@ -117,6 +121,14 @@ def _up(arguments: argparse.Namespace) -> int:
         _keep_logs(host, name)
     print(steps.table())
     return status
+
+
+def _forget(host: Hypervisor, name: str, urns: Sequence[str]) -> None:
+    """Have the state forget what somebody took away, so that the next update makes it again."""
+    with steps.step("missing", ", ".join(urn.rpartition("::")[2] for urn in urns)) as step:
+        targets = [word for urn in urns for word in ("--target", urn)]
+        status = engine.run("refresh", name, host, ["--yes", "--skip-preview", *targets])
+        step.skip(f"exit status {status}")
 
 
 def _settle(host: Hypervisor, name: str) -> None:

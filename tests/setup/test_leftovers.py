@@ -32,7 +32,9 @@ def record(checkout: Checkout, *resources: tuple[str, str]) -> None:
     """Have the state of stack `lab` hold resources of these types and names."""
     stacks = checkout.path / ".lab" / "state" / ".pulumi" / "stacks" / "openstack-lab"
     stacks.mkdir(parents=True)
-    entries = [{"type": f"libvirt:index/{kind}", "outputs": {"name": name}} for kind, name in resources]
+    entries = [
+        {"type": f"libvirt:index/{kind}", "urn": f"urn::{name}", "outputs": {"name": name}} for kind, name in resources
+    ]
     (stacks / "lab.json").write_text(json.dumps({"checkpoint": {"latest": {"resources": entries}}}))
 
 
@@ -55,6 +57,26 @@ def test_what_no_state_knows_is_removed_and_what_one_knows_stays(checkout: Check
     assert checkout.inside("virsh net-list --all --name").split() == []
     assert checkout.inside("virsh --quiet vol-list $(virsh pool-list --name)").split()[0] == "openstack-node2.qcow2"
     assert "leftovers: none" in run(checkout, "from tools import leftovers; leftovers.remove(host)")
+
+
+def test_a_machine_that_is_off_is_started_and_what_is_gone_is_found(checkout: Checkout) -> None:
+    leave(checkout, "openstack-node1")
+    record(
+        checkout,
+        *(("domain:Domain", "openstack-node1"), ("volume:Volume", "openstack-node1.qcow2")),
+        *(("domain:Domain", "openstack-node2"), ("network:Network", "vmbr0")),
+    )
+    begin = "from tools import machines; "
+    assert run(checkout, f"{begin}print(machines.missing(host, 'lab'))").endswith(
+        "['urn::openstack-node2', 'urn::vmbr0']\n"
+    )
+    assert "machines: started openstack-node1" in run(checkout, f"{begin}machines.start(host, 'lab')")
+    assert checkout.inside("virsh list --name").split() == ["openstack-node1"]
+    checkout.inside("virsh suspend openstack-node1")
+    assert "machines: started openstack-node1" in run(checkout, f"{begin}machines.start(host, 'lab')")
+    assert checkout.inside("virsh domstate openstack-node1").strip() == "running"
+    (checkout.path / ".lab" / "pool" / "openstack-node1.qcow2").unlink()
+    assert "urn::openstack-node1.qcow2" in run(checkout, f"{begin}print(machines.missing(host, 'lab'))")
 
 
 def test_preflight_sees_what_is_there(checkout: Checkout) -> None:

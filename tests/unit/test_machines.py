@@ -1,0 +1,82 @@
+"""Machines that somebody switched off are switched on; what somebody took away is found."""
+
+from typing import Any
+
+import pytest
+
+from tools import machines, stack
+from tools.hypervisor import Hypervisor
+from tools.steps import StepError
+
+HOST = Hypervisor("test:///default", "pool", "qemu", None)
+DOMAIN, NETWORK, VOLUME = "domain:Domain", "network:Network", "volume:Volume"
+
+
+class Libvirt:
+    """Machines by state, other objects by listing; notes what was asked to be done."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **listings: set[str]) -> None:
+        self.done: list[tuple[str, ...]] = []
+        self._listings = listings
+        monkeypatch.setattr(machines, "names", self._names)
+        monkeypatch.setattr(machines, "volumes", lambda *_: dict.fromkeys(listings.get("volumes", set()), "/file"))
+        monkeypatch.setattr(machines, "virsh", self._virsh)
+
+    def _virsh(self, _uri: str, *words: str) -> None:
+        self.done.append(words)
+        if words[-1] in self._listings.get("broken", set()):
+            raise StepError(f"virsh {' '.join(words)}: no network vmbr1")
+
+    def _names(self, _uri: str, listing: str, *options: str) -> set[str]:
+        states = {"--state-paused": "paused", "--state-shutoff": "off"}
+        if listing == "net-list":
+            return self._listings.get("networks", set())
+        wanted = [states[option] for option in options if option in states] or ["running", "paused", "off"]
+        return {name for state in wanted for name in self._listings.get(state, set())}
+
+
+@pytest.fixture(autouse=True)
+def _state(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [(DOMAIN, "a"), (DOMAIN, "b"), (DOMAIN, "c"), (NETWORK, "vmbr0"), (VOLUME, "a.qcow2")]
+    resources: list[dict[str, Any]] = [
+        {"type": f"libvirt:index/{kind}", "urn": f"urn::{name}", "outputs": {"name": name}} for kind, name in made
+    ]
+    monkeypatch.setattr(stack, "resources", lambda _: resources)
+
+
+def test_machines_that_are_off_or_paused_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the stack alone."""
+    libvirt = Libvirt(monkeypatch, running={"a"}, off={"b", "another"}, paused={"c"})
+    machines.start(HOST, "lab")
+    assert libvirt.done == [("start", "b"), ("resume", "c")]
+    assert "machines: started b; started c" in capsys.readouterr().out
+
+
+def test_a_machine_that_cannot_start_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Perhaps the next update makes what it wants."""
+    libvirt = Libvirt(monkeypatch, off={"a", "b", "c"}, broken={"b"})
+    machines.start(HOST, "lab")
+    assert libvirt.done == [("start", "a"), ("start", "b"), ("start", "c")]
+    assert "machines: started a; virsh start b: no network vmbr1; started c" in capsys.readouterr().out
+
+
+def test_machines_that_run_are_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    libvirt = Libvirt(monkeypatch, running={"a", "b", "c"})
+    machines.start(HOST, "lab")
+    assert libvirt.done == []
+    assert "machines: all on" in capsys.readouterr().out
+
+
+def test_what_libvirt_does_not_have_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every kind; a machine that is off is not."""
+    Libvirt(monkeypatch, running={"a"}, off={"b"}, networks={"vmbr1"}, volumes={"b.qcow2"})
+    assert machines.missing(HOST, "lab") == ["urn::c", "urn::vmbr0", "urn::a.qcow2"]
+
+
+def test_nothing_is_missing_of_a_whole_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    Libvirt(monkeypatch, running={"a", "b", "c"}, networks={"vmbr0"}, volumes={"a.qcow2"})
+    assert machines.missing(HOST, "lab") == []
