@@ -106,13 +106,12 @@ def _up(arguments: argparse.Namespace) -> int:
     host = set_up(name)
     stack.unlock(name)
     leftovers.remove(host)
-    if gone := machines.missing(host, name):
-        _forget(host, name, gone)
     machines.start(host, name)
+    rebuilt = _rebuild(host, name)
     _settle(host, name)
     with steps.step("preflight", "what has to be right before anything is made"):
         preflight.check(name, host)
-    status = engine.up(name, host)
+    status = engine.up(name, host, replace=rebuilt)
     if status == 0:
         with steps.step("verify", "ask the cloud itself") as step:
             status = _inside(host, name, "verify", *arguments.options)
@@ -123,12 +122,20 @@ def _up(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _forget(host: Hypervisor, name: str, urns: Sequence[str]) -> None:
-    """Have the state forget what somebody took away, so that the next update makes it again."""
-    with steps.step("missing", ", ".join(urn.rpartition("::")[2] for urn in urns)) as step:
-        targets = [word for urn in urns for word in ("--target", urn)]
-        status = engine.run("refresh", name, host, ["--yes", "--skip-preview", *targets])
-        step.skip(f"exit status {status}")
+def _rebuild(host: Hypervisor, name: str) -> list[str]:
+    """Prepare an update that makes again what somebody took away from libvirt; URNs of the machines to make anew."""
+    lost = machines.lost(host, name)
+    if not lost:
+        return []
+    with steps.step("lost", ", ".join(resource["outputs"]["name"] for resource in lost)) as step:
+        domains = [resource for resource in lost if resource["type"] == leftovers.DOMAIN]
+        others = [resource["urn"] for resource in lost if resource not in domains]
+        machines.stand_in(host, domains)
+        if others:
+            targets = [word for urn in others for word in ("--target", urn)]
+            status = engine.run("refresh", name, host, ["--yes", "--skip-preview", *targets])
+            step.skip(f"exit status {status}")
+    return machines.rebuilt(name, lost)
 
 
 def _settle(host: Hypervisor, name: str) -> None:
@@ -176,6 +183,7 @@ def _destroy(arguments: argparse.Namespace) -> int:
             raise StepError("that is not its name: nothing was destroyed")
     with _set_up_engine(name, to_destroy=True) as host:
         stack.unlock(name)
+    machines.stand_in(host, machines.lost(host, name))
     status = engine.run("destroy", name, host, ["--yes", "--skip-preview", *options])
     if status == 0:
         leftovers.remove(host)

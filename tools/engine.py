@@ -72,10 +72,11 @@ def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def up(name: str, hypervisor: Hypervisor) -> int:
-    """`pulumi up` without a question; its times go into the table of steps."""
+def up(name: str, hypervisor: Hypervisor, replace: Sequence[str] = ()) -> int:
+    """`pulumi up` without a question; its times go into the table of steps. `replace`: URNs to make anew."""
     with steps.step("pulumi", f"bring the stack {name} up") as step, _events() as (pipe, found):
         options = ["--yes", "--skip-preview", "--event-log", str(pipe)]
+        options += [word for urn in replace for word in ("--replace", urn)]
         # The engine logs events only where this switch shows its debugging options.
         status = run("up", name, hypervisor, options, PULUMI_DEBUG_COMMANDS="1")
         if status:

@@ -1,9 +1,26 @@
 """The stack's machines as libvirt has them; Pulumi knows what it made: switch on what is off, find what is gone."""
 
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
 from tools import leftovers, stack, steps
 from tools.hypervisor import Hypervisor
 from tools.hypervisor.virsh import names, virsh, volumes
 from tools.steps import StepError
+
+Resource = dict[str, Any]
+"""A resource of the engine's state: type, urn, id, outputs."""
+
+_EMPTY = {
+    leftovers.DOMAIN: (
+        "define",
+        '<domain type="qemu"><name>{name}</name><uuid>{uuid}</uuid><memory unit="MiB">1</memory>'
+        "<os><type>hvm</type></os></domain>",
+    ),
+    leftovers.NETWORK: ("net-define", "<network><name>{name}</name><uuid>{uuid}</uuid></network>"),
+}
+"""By type: the virsh command that makes an empty object, and its description."""
 
 
 def start(hypervisor: Hypervisor, stack_name: str) -> None:
@@ -23,22 +40,49 @@ def start(hypervisor: Hypervisor, stack_name: str) -> None:
         step.skip("; ".join(said) or "all on")
 
 
-def missing(hypervisor: Hypervisor, stack_name: str) -> list[str]:
-    """URNs of the stack's machines, networks and volumes that libvirt does not have, whoever took them away."""
-    virsh(hypervisor.uri, "pool-refresh", hypervisor.pool)
-    files = set(volumes(hypervisor.uri, hypervisor.pool))
+def lost(hypervisor: Hypervisor, stack_name: str) -> list[Resource]:
+    """The stack's machines, networks and volumes that libvirt does not have any more."""
+    uri, pool = hypervisor.uri, hypervisor.pool
+    virsh(uri, "pool-refresh", pool)
+    files = set(volumes(uri, pool))
     there = {
-        leftovers.DOMAIN: names(hypervisor.uri, "list", "--all"),
-        leftovers.NETWORK: names(hypervisor.uri, "net-list", "--all"),
+        leftovers.DOMAIN: names(uri, "list", "--all"),
+        leftovers.NETWORK: names(uri, "net-list", "--all"),
         **dict.fromkeys(leftovers.VOLUMES, files),
     }
-    return [urn for kind, known in there.items() for name, urn in _made(stack_name, kind).items() if name not in known]
+    return [
+        resource
+        for kind, known in there.items()
+        for name, resource in _made(stack_name, kind).items()
+        if name not in known
+    ]
 
 
-def _made(stack_name: str, kind: str) -> dict[str, str]:
-    """Name -> URN of the resources of a type in the stack's state."""
+def stand_in(hypervisor: Hypervisor, resources: Iterable[Resource]) -> None:
+    """Put empty objects in their place: the provider can delete and replace nothing that is not there."""
+    for resource in resources:
+        name = resource["outputs"]["name"]
+        if resource["type"] in leftovers.VOLUMES:
+            virsh(hypervisor.uri, "vol-create-as", hypervisor.pool, name, "1M")
+            continue
+        verb, text = _EMPTY[resource["type"]]
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+            file.write(text.format(name=name, uuid=resource["id"]))
+            file.flush()
+            virsh(hypervisor.uri, verb, file.name)
+
+
+def rebuilt(stack_name: str, resources: Iterable[Resource]) -> list[str]:
+    """URNs of the machines to make anew when these are lost: they themselves, and those with such a disk."""
+    domains = _made(stack_name, leftovers.DOMAIN)
+    gone = {resource["outputs"]["name"].removesuffix(".qcow2") for resource in resources}
+    return [domain["urn"] for name, domain in domains.items() if name in gone]
+
+
+def _made(stack_name: str, kind: str) -> dict[str, Resource]:
+    """The resources of a type in the stack's state by the name that libvirt has for them."""
     return {
-        resource["outputs"]["name"]: resource["urn"]
+        resource["outputs"]["name"]: resource
         for resource in stack.resources(stack_name)
         if resource["type"] == kind and "name" in resource.get("outputs", {})
     }

@@ -67,7 +67,7 @@ def test_a_machine_that_is_off_is_started_and_what_is_gone_is_found(checkout: Ch
         *(("domain:Domain", "openstack-node2"), ("network:Network", "vmbr0")),
     )
     begin = "from tools import machines; "
-    assert run(checkout, f"{begin}print(machines.missing(host, 'lab'))").endswith(
+    assert run(checkout, f"{begin}print([each['urn'] for each in machines.lost(host, 'lab')])").endswith(
         "['urn::openstack-node2', 'urn::vmbr0']\n"
     )
     assert "machines: started openstack-node1" in run(checkout, f"{begin}machines.start(host, 'lab')")
@@ -76,7 +76,9 @@ def test_a_machine_that_is_off_is_started_and_what_is_gone_is_found(checkout: Ch
     assert "machines: started openstack-node1" in run(checkout, f"{begin}machines.start(host, 'lab')")
     assert checkout.inside("virsh domstate openstack-node1").strip() == "running"
     (checkout.path / ".lab" / "pool" / "openstack-node1.qcow2").unlink()
-    assert "urn::openstack-node1.qcow2" in run(checkout, f"{begin}print(machines.missing(host, 'lab'))")
+    assert "urn::openstack-node1.qcow2" in run(
+        checkout, f"{begin}print([each['urn'] for each in machines.lost(host, 'lab')])"
+    )
 
 
 def test_preflight_sees_what_is_there(checkout: Checkout) -> None:

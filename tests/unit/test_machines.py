@@ -1,5 +1,6 @@
 """Machines that somebody switched off are switched on; what somebody took away is found."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ class Libvirt:
 def _state(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [(DOMAIN, "a"), (DOMAIN, "b"), (DOMAIN, "c"), (NETWORK, "vmbr0"), (VOLUME, "a.qcow2")]
     resources: list[dict[str, Any]] = [
-        {"type": f"libvirt:index/{kind}", "urn": f"urn::{name}", "outputs": {"name": name}} for kind, name in made
+        {"type": f"libvirt:index/{kind}", "urn": f"urn::{name}", "id": f"id of {name}", "outputs": {"name": name}}
+        for kind, name in made
     ]
     monkeypatch.setattr(stack, "resources", lambda _: resources)
 
@@ -71,12 +73,36 @@ def test_machines_that_run_are_left_alone(monkeypatch: pytest.MonkeyPatch, capsy
     assert "machines: all on" in capsys.readouterr().out
 
 
-def test_what_libvirt_does_not_have_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of every kind; a machine that is off is not."""
-    Libvirt(monkeypatch, running={"a"}, off={"b"}, networks={"vmbr1"}, volumes={"b.qcow2"})
-    assert machines.missing(HOST, "lab") == ["urn::c", "urn::vmbr0", "urn::a.qcow2"]
+def test_what_libvirt_does_not_have_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every kind; a machine that is off is not. The pool is looked at anew."""
+    libvirt = Libvirt(monkeypatch, running={"a"}, off={"b"}, networks={"vmbr1"}, volumes={"b.qcow2"})
+    assert [each["urn"] for each in machines.lost(HOST, "lab")] == ["urn::c", "urn::vmbr0", "urn::a.qcow2"]
+    assert libvirt.done == [("pool-refresh", "pool")]
 
 
-def test_nothing_is_missing_of_a_whole_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_lost_of_a_whole_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     Libvirt(monkeypatch, running={"a", "b", "c"}, networks={"vmbr0"}, volumes={"a.qcow2"})
-    assert machines.missing(HOST, "lab") == []
+    assert machines.lost(HOST, "lab") == []
+
+
+def test_a_machine_is_made_anew_with_its_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    Libvirt(monkeypatch, running={"a", "b"}, networks={"vmbr0"})
+    assert machines.rebuilt("lab", machines.lost(HOST, "lab")) == ["urn::a", "urn::c"]
+
+
+def test_what_stands_in_has_the_identifier_that_the_state_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By it the provider finds what it is to delete."""
+    Libvirt(monkeypatch, running={"a", "b"})
+    given: list[str] = []
+
+    def virsh(_uri: str, *words: str) -> None:
+        given.append(" ".join([*words[:1], Path(words[1]).read_text()] if words[0].endswith("define") else words))
+
+    lost = machines.lost(HOST, "lab")
+    monkeypatch.setattr(machines, "virsh", virsh)
+    machines.stand_in(HOST, lost)
+    assert given[0].startswith('define <domain type="qemu"><name>c</name><uuid>id of c</uuid>')
+    assert given[1:] == [
+        "net-define <network><name>vmbr0</name><uuid>id of vmbr0</uuid></network>",
+        "vol-create-as pool a.qcow2 1M",
+    ]
