@@ -104,11 +104,7 @@ def _up(arguments: argparse.Namespace) -> int:
     name = arguments.stack
     preflight.check_configuration(name)
     host = set_up(name)
-    stack.unlock(name)
-    leftovers.remove(host)
-    machines.start(host, name)
-    rebuilt = _rebuild(host, name)
-    _settle(host, name)
+    rebuilt = _mend(host, name)
     with steps.step("preflight", "what has to be right before anything is made"):
         preflight.check(name, host)
     status = engine.up(name, host, replace=rebuilt)
@@ -120,6 +116,16 @@ def _up(arguments: argparse.Namespace) -> int:
         _keep_logs(host, name)
     print(steps.table())
     return status
+
+
+def _mend(host: Hypervisor, name: str) -> list[str]:
+    """Remove and repair what is in an update's way: killed runs, and others' hands; URNs of machines to make anew."""
+    stack.unlock(name)
+    leftovers.remove(host)
+    machines.start(host, name)
+    rebuilt = _rebuild(host, name)
+    _settle(host, name)
+    return rebuilt
 
 
 def _rebuild(host: Hypervisor, name: str) -> list[str]:

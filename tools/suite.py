@@ -21,7 +21,9 @@ def test(options: Sequence[str]) -> int:
         print(f"==> {name}", flush=True)
         fine = subprocess.run([sys.executable, "-m", *command.split()], cwd=paths.CHECKOUT, check=False).returncode == 0
         passed, failed = passed + fine, failed + (not fine)
-    return _pytest("test", ["-m", "not machine and not faults", *options], passed, failed)
+    # By file: the tests of a file may tell one story.
+    side_by_side = ("--numprocesses", "auto", "--dist", "loadfile")
+    return _pytest("test", ["-m", "not machine and not faults", *side_by_side, *options], passed, failed)
 
 
 def e2e(options: Sequence[str]) -> int:

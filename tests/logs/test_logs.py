@@ -19,7 +19,7 @@ from components.services.model import EVERY_ROLE, ConfigFile, Packaging, Service
 from tests import stacks
 from tests.program import engine
 from tests.verify import servers
-from tools import cli, hypervisor, leftovers, logs, paths, preflight, stack, stack_values, steps
+from tools import cli, hypervisor, logs, paths, preflight, stack, stack_values, steps
 from tools import engine as pulumi_engine
 from tools.hypervisor import Hypervisor
 
@@ -299,10 +299,10 @@ def test_the_bundle_s_path_and_size_are_printed(
 @pytest.fixture
 def failed_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], int]:
     """`up` whose engine ends with status 77; where it asks the lab, it runs the given command. Its exit status."""
-    steps_before = ((stack, "unlock"), (preflight, "check"), (preflight, "check_configuration"), (leftovers, "remove"))
-    for module, name in steps_before:
-        monkeypatch.setattr(module, name, lambda *_: None)
-    monkeypatch.setattr(pulumi_engine, "up", lambda *_: 77)
+    for name in ("check", "check_configuration"):
+        monkeypatch.setattr(preflight, name, lambda *_: None)
+    monkeypatch.setattr(cli, "_mend", lambda *_: [])
+    monkeypatch.setattr(pulumi_engine, "up", lambda *_, **__: 77)
     monkeypatch.setattr(steps, "timings", [])
 
     def run(command: list[str]) -> int:
