@@ -20,7 +20,7 @@ SIGNATURE = b"\x55\xaa"
 UUID = "6f70656e-7374-6163-6b2d-6c6162000000"
 """Of the root file system, by which grub.cfg and fstab find it."""
 
-GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "normal", "linux")
+GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "normal", "linux16")
 UNREADABLE = "^metadata_csum_seed,^orphan_file"
 """Features of ext4 that GRUB 2.06 refuses."""
 
