@@ -51,11 +51,14 @@ def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
     Ctrl-C reaches it without help, since the terminal tells all processes; SIGTERM to this one is passed on.
     """
     engines: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
     interrupts: list[int] = []
 
-    def terminate(*_: object) -> None:
-        for engine in engines:
-            engine.terminate()
+    def terminate(number: int, _: object) -> None:
+        if engines:
+            engines[0].terminate()
+        else:
+            early.append(number)
 
     former = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number)),
@@ -63,6 +66,8 @@ def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
     }
     try:
         engines.append(subprocess.Popen(command, cwd=paths.CHECKOUT, env=environment))
+        if early:
+            engines[0].terminate()
         status = engines[0].wait()
     finally:
         for number, handler in former.items():
