@@ -19,6 +19,7 @@ from tools import (
     image,
     leftovers,
     machines,
+    made,
     paths,
     preflight,
     shell,
@@ -109,9 +110,7 @@ def _up(arguments: argparse.Namespace) -> int:
         preflight.check(name, host)
     status = engine.up(name, host, replace=rebuilt)
     if status == 0:
-        with steps.step("verify", "ask the cloud itself") as step:
-            status = _inside(host, name, "verify", *arguments.options)
-            step.skip(f"exit status {status}")
+        status = _verified(host, name, arguments.options)
     if status not in (0, engine.INTERRUPTED):
         _keep_logs(host, name)
     print(steps.table())
@@ -134,7 +133,7 @@ def _rebuild(host: Hypervisor, name: str) -> list[str]:
     if not lost:
         return []
     with steps.step("lost", ", ".join(resource["outputs"]["name"] for resource in lost)) as step:
-        domains = [resource for resource in lost if resource["type"] == leftovers.DOMAIN]
+        domains = [resource for resource in lost if resource["type"] == made.DOMAIN]
         others = [resource["urn"] for resource in lost if resource not in domains]
         machines.stand_in(host, domains)
         if others:
@@ -156,6 +155,13 @@ def _settle(host: Hypervisor, name: str) -> None:
             return
         stack.settle(name)
         step.skip(f"{len(operations)} operations settled")
+
+
+def _verified(host: Hypervisor, name: str, options: Sequence[str]) -> int:
+    with steps.step("verify", "ask the cloud itself") as step:
+        status = _inside(host, name, "verify", *options)
+        step.skip(f"exit status {status}")
+    return status
 
 
 def _keep_logs(host: Hypervisor, name: str) -> None:
@@ -220,9 +226,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     set_up(name)
     with steps.step("clocks", "set the machines' clocks by this one's"):
         _inside(host, name, "clocks")
-    with steps.step("verify", "ask the cloud itself") as step:
-        status = _inside(host, name, "verify")
-        step.skip(f"exit status {status}")
+    status = _verified(host, name, ())
     print(steps.table())
     return status
 

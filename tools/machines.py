@@ -2,23 +2,19 @@
 
 import tempfile
 from collections.abc import Iterable
-from typing import Any
 
-from tools import leftovers, stack, steps
+from tools import made, steps
 from tools.hypervisor import Hypervisor
 from tools.hypervisor.virsh import names, virsh, volumes
 from tools.steps import StepError
 
-Resource = dict[str, Any]
-"""A resource of the engine's state: type, urn, id, outputs."""
-
 _EMPTY = {
-    leftovers.DOMAIN: (
+    made.DOMAIN: (
         "define",
         '<domain type="qemu"><name>{name}</name><uuid>{uuid}</uuid><memory unit="MiB">1</memory>'
         "<os><type>hvm</type></os></domain>",
     ),
-    leftovers.NETWORK: ("net-define", "<network><name>{name}</name><uuid>{uuid}</uuid></network>"),
+    made.NETWORK: ("net-define", "<network><name>{name}</name><uuid>{uuid}</uuid></network>"),
 }
 """By type: the virsh command that makes an empty object, and its description."""
 
@@ -29,9 +25,9 @@ def start(hypervisor: Hypervisor, stack_name: str) -> None:
     One that cannot start, such as for want of a network that the next update makes again, is only told.
     """
     with steps.step("machines", "switch on those that are off") as step:
-        made, said = set(_made(stack_name, leftovers.DOMAIN)), []
+        domains, said = made.by(stack_name, made.DOMAIN), []
         for state, verb in (("--state-shutoff", "start"), ("--state-paused", "resume")):
-            for machine in sorted(made & names(hypervisor.uri, "list", state)):
+            for machine in sorted(domains.keys() & names(hypervisor.uri, "list", state)):
                 try:
                     virsh(hypervisor.uri, verb, machine)
                     said.append(f"started {machine}")
@@ -40,29 +36,29 @@ def start(hypervisor: Hypervisor, stack_name: str) -> None:
         step.skip("; ".join(said) or "all on")
 
 
-def lost(hypervisor: Hypervisor, stack_name: str) -> list[Resource]:
+def lost(hypervisor: Hypervisor, stack_name: str) -> list[made.Resource]:
     """The stack's machines, networks and volumes that libvirt does not have any more."""
     uri, pool = hypervisor.uri, hypervisor.pool
     virsh(uri, "pool-refresh", pool)
     files = set(volumes(uri, pool))
     there = {
-        leftovers.DOMAIN: names(uri, "list", "--all"),
-        leftovers.NETWORK: names(uri, "net-list", "--all"),
-        **dict.fromkeys(leftovers.VOLUMES, files),
+        made.DOMAIN: names(uri, "list", "--all"),
+        made.NETWORK: names(uri, "net-list", "--all"),
+        **dict.fromkeys(made.VOLUMES, files),
     }
     return [
         resource
         for kind, known in there.items()
-        for name, resource in _made(stack_name, kind).items()
+        for name, resource in made.by(stack_name, kind).items()
         if name not in known
     ]
 
 
-def stand_in(hypervisor: Hypervisor, resources: Iterable[Resource]) -> None:
+def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None:
     """Put empty objects in their place: the provider can delete and replace nothing that is not there."""
     for resource in resources:
         name = resource["outputs"]["name"]
-        if resource["type"] in leftovers.VOLUMES:
+        if resource["type"] in made.VOLUMES:
             virsh(hypervisor.uri, "vol-create-as", hypervisor.pool, name, "1M")
             continue
         verb, text = _EMPTY[resource["type"]]
@@ -72,17 +68,8 @@ def stand_in(hypervisor: Hypervisor, resources: Iterable[Resource]) -> None:
             virsh(hypervisor.uri, verb, file.name)
 
 
-def rebuilt(stack_name: str, resources: Iterable[Resource]) -> list[str]:
+def rebuilt(stack_name: str, resources: Iterable[made.Resource]) -> list[str]:
     """URNs of the machines to make anew when these are lost: they themselves, and those with such a disk."""
-    domains = _made(stack_name, leftovers.DOMAIN)
+    domains = made.by(stack_name, made.DOMAIN)
     gone = {resource["outputs"]["name"].removesuffix(".qcow2") for resource in resources}
     return [domain["urn"] for name, domain in domains.items() if name in gone]
-
-
-def _made(stack_name: str, kind: str) -> dict[str, Resource]:
-    """The resources of a type in the stack's state by the name that libvirt has for them."""
-    return {
-        resource["outputs"]["name"]: resource
-        for resource in stack.resources(stack_name)
-        if resource["type"] == kind and "name" in resource.get("outputs", {})
-    }

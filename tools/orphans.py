@@ -13,7 +13,7 @@ from typing import Any
 from openstack.connection import Connection
 from openstack.identity.v3._proxy import Proxy as Keystone
 
-from components.cloud.clients import ADMIN, DEMO, Client, render
+from components.cloud.clients import ADMIN, DEMO, Client, variables
 from tools import stack, stack_values
 from tools.verify import cloud
 from tools.verify.model import UnansweredError
@@ -134,8 +134,7 @@ def main(argv: Sequence[str]) -> int:
     known = {resource["id"] for resource in stack.resources(name) if "id" in resource}
 
     def connect(client: Client) -> Connection:
-        text = render(client, config.secrets.value(client.password_name), config.site)
-        return cloud.connect(cloud.authenticate(cloud.variables(text)), config.site.region)
+        return cloud.connect(cloud.authenticate(variables(client, config.site, config.secrets)), config.site.region)
 
     try:
         with cloud.asking("the cloud"):

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from components import config
-from tools import paths, stack
+from tools import made, paths, stack
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import names, virsh
+from tools.hypervisor.virsh import names, pool_directory, virsh
 from tools.steps import StepError
 
 OVERHEAD = 128
@@ -125,32 +125,16 @@ def look(hypervisor: Hypervisor) -> Surroundings:
     """See what is there: on this machine, in libvirt, in the states of the checkout's stacks."""
     uri = hypervisor.uri
     running = names(uri, "list")
-    target = next(
-        line.split("<path>")[1].split("</path>")[0]
-        for line in virsh(uri, "pool-dumpxml", hypervisor.pool).splitlines()
-        if "<path>" in line
-    )
     return Surroundings(
         memory=_available_memory(),
-        disk=shutil.disk_usage(target).free // 1024**3,
+        disk=shutil.disk_usage(pool_directory(uri, hypervisor.pool)).free // 1024**3,
         commands=frozenset(command for command in COMMANDS if shutil.which(command)),
         tun=TUN.exists(),
         interfaces=_interfaces(hypervisor),
         domains={name: name in running for name in names(uri, "list", "--all")},
         networks={name: _bridge(uri, name) for name in names(uri, "net-list", "--all")},
-        owners=owners(),
+        owners=made.owners(made.DOMAIN, made.NETWORK),
     )
-
-
-def owners() -> dict[str, str]:
-    """Domains and networks that stacks of this checkout have made -> stack."""
-    kinds = ("libvirt:index/domain:Domain", "libvirt:index/network:Network")
-    return {
-        resource["outputs"]["name"]: name
-        for name in stack.names()
-        for resource in (stack.resources(name) if stack.exists(name) else [])
-        if resource["type"] in kinds and "name" in resource.get("outputs", {})
-    }
 
 
 def _nodes(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -5,22 +5,21 @@ One directory each, `.lab/snapshots/STACK/NAME/`: `snapshot.json` (see `Snapshot
 secrets included.
 """
 
-import hashlib
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from tools import leftovers, paths, stack, steps
+from tools import digest, leftovers, made, paths, stack, steps
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import delete_domain, names, virsh, volumes
+from tools.hypervisor.virsh import delete_domain, names, pool_directory, virsh, volumes
 from tools.steps import StepError
 
 ROOT = paths.STATE / "snapshots"
@@ -46,15 +45,14 @@ _T = TypeVar("_T")
 class Snapshot:
     """What is known of a snapshot without opening its files.
 
-    `made`: UTC, ISO 8601. `program`: digest of the program that the lab was made by. `pool`: storage pool of the
-    volumes. `machines`: name -> MiB of memory. `files`: path in the directory -> bytes.
+    `made`: UTC, ISO 8601. `program`: digest of the program that the lab was made by. `machines`: name -> MiB of
+    memory. `files`: path in the directory -> bytes.
     """
 
     stack: str
     name: str
     made: str
     program: str
-    pool: str
     machines: dict[str, int]
     files: dict[str, int]
     format: int = _FORMAT
@@ -80,8 +78,8 @@ def table(snapshots: Iterable[Snapshot]) -> str:
     """The snapshots as text, one a line, with their sizes."""
     rows = [("NAME", "MADE (UTC)", "SIZE", "MACHINES")]
     for each in snapshots:
-        made = datetime.fromisoformat(each.made).strftime("%Y-%m-%d %H:%M:%S")
-        rows.append((each.name, made, f"{each.size / 1024**3:.1f} GiB", ", ".join(sorted(each.machines))))
+        moment = datetime.fromisoformat(each.made).strftime("%Y-%m-%d %H:%M:%S")
+        rows.append((each.name, moment, f"{each.size / 1024**3:.1f} GiB", ", ".join(sorted(each.machines))))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
@@ -122,45 +120,47 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         raise StepError(
             f"stack {stack_name} has a snapshot {name!r} already", f"another NAME, or make snapshots DELETE={name}"
         )
-    made = _made(stack_name)
-    files = {volume: file for volume, file in volumes(host.uri, host.pool).items() if volume in made.volumes}
+    machines, networks = (made.by(stack_name, kind) for kind in (made.DOMAIN, made.NETWORK))
+    disks = made.by(stack_name, *made.VOLUMES)
+    files = [file for volume, file in volumes(host.uri, host.pool).items() if volume in disks]
     part = target.with_name(f".{name}.part")
     shutil.rmtree(part, ignore_errors=True)
     for each in (part / "machines", part / "networks", part / "volumes"):
         each.mkdir(parents=True)
     ROOT.chmod(0o700)
     try:
-        memory = {machine: _memory(host.uri, machine) for machine in made.machines}
-        _check_machines(host, stack_name, made)
-        _check_space(ROOT, sum(_allocated(Path(file)) for file in files.values()) + sum(memory.values()) * MIB)
+        memory = {machine: _memory(host.uri, machine) for machine in machines}
+        _check_machines(host, stack_name, machines)
+        _check_space(ROOT, sum(_allocated(Path(file)) for file in files) + sum(memory.values()) * MIB)
         (part / "state.json").write_text(stack.export(stack_name))
         shutil.copyfile(paths.CHECKOUT / f"Pulumi.{stack_name}.yaml", part / "stack.yaml")
         shutil.copytree(paths.CLIENTS / stack_name, part / "clients")
-        for network in made.networks:
+        for network in networks:
             (part / "networks" / f"{network}.xml").write_text(virsh(host.uri, "net-dumpxml", "--inactive", network))
-        for machine in made.machines:
+        for machine in machines:
             text = virsh(host.uri, "dumpxml", "--inactive", "--security-info", machine)
             (part / "machines" / f"{machine}.xml").write_text(text)
-        with _standing_still(host.uri, made.machines):
-            moved = datetime.now(UTC)
-            _side_by_side(lambda machine: _save(host.uri, machine, part / "machines"), made.machines)
-            _side_by_side(lambda file: _copy(Path(file), part / "volumes"), files.values())
+        with _standing_still(host.uri, machines):
+            moment = datetime.now(UTC)
+            _side_by_side(lambda machine: _save(host.uri, machine, part / "machines"), machines)
+            _side_by_side(lambda file: _copy(Path(file), part / "volumes"), files)
+        snapshot = Snapshot(
+            stack=stack_name,
+            name=name,
+            made=moment.isoformat(timespec="seconds"),
+            program=program(),
+            machines=memory,
+            files={
+                str(file.relative_to(part)): file.stat().st_size for file in sorted(part.rglob("*")) if file.is_file()
+            },
+        )
+        (part / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
+        for file in [part, *part.rglob("*")]:
+            file.chmod(0o700 if file.is_dir() else 0o600)
+        part.rename(target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    snapshot = Snapshot(
-        stack=stack_name,
-        name=name,
-        made=moved.isoformat(timespec="seconds"),
-        program=program(),
-        pool=host.pool,
-        machines=memory,
-        files={str(file.relative_to(part)): file.stat().st_size for file in sorted(part.rglob("*")) if file.is_file()},
-    )
-    (part / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
-    for file in [part, *part.rglob("*")]:
-        file.chmod(0o700 if file.is_dir() else 0o600)
-    part.rename(target)
     return snapshot
 
 
@@ -179,7 +179,7 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     with steps.step("disks", "bring back state, networks and disks"):
         for file in networks.iterdir():
             _ensure_network(host.uri, file)
-        pool = _pool(host)
+        pool = pool_directory(host.uri, host.pool)
         _side_by_side(lambda file: _copy(file, pool), sorted(kept.iterdir()))
         virsh(host.uri, "pool-refresh", host.pool)
         shutil.copyfile(snapshot.directory / "stack.yaml", paths.CHECKOUT / f"Pulumi.{stack_name}.yaml")
@@ -199,41 +199,13 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
 
 def program() -> str:
     """Digest of what decides which resources there are and what they look like."""
-    digest = hashlib.sha256()
-    for each in _PROGRAM:
-        path = paths.CHECKOUT / each
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix != ".pyc":
-                digest.update(
-                    f"{file.relative_to(paths.CHECKOUT)} {file.stat().st_size}\n".encode() + file.read_bytes()
-                )
-    return digest.hexdigest()[:12]
+    return digest.of(paths.CHECKOUT, _PROGRAM)[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """Names of what the stack's state says is there."""
-
-    machines: tuple[str, ...]
-    networks: tuple[str, ...]
-    volumes: frozenset[str]
-
-
-def _made(stack_name: str) -> _Made:
-    by_type: dict[str, list[str]] = {}
-    for resource in stack.resources(stack_name):
-        by_type.setdefault(resource["type"], []).append(resource.get("outputs", {}).get("name", ""))
-    return _Made(
-        tuple(sorted(by_type.get(leftovers.DOMAIN, ()))),
-        tuple(sorted(by_type.get(leftovers.NETWORK, ()))),
-        frozenset(name for kind in leftovers.VOLUMES for name in by_type.get(kind, ())),
-    )
-
-
-def _check_machines(host: Hypervisor, stack_name: str, made: _Made) -> None:
-    if not made.machines:
+def _check_machines(host: Hypervisor, stack_name: str, machines: Collection[str]) -> None:
+    if not machines:
         raise StepError(f"stack {stack_name} has no machines", f"make up STACK={stack_name}")
-    stopped = sorted(set(made.machines) - names(host.uri, "list"))
+    stopped = sorted(set(machines) - names(host.uri, "list"))
     if stopped:
         raise StepError(f"of stack {stack_name}, {', '.join(stopped)} does not run", f"make up STACK={stack_name}")
 
@@ -286,12 +258,12 @@ def _check_space(directory: Path, wanted: int) -> None:
 
 def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
     """Machines in libvirt that are the stack's; StepError if one that is not has a name of the snapshot's."""
-    there, own = names(host.uri, "list", "--all"), set(_made(stack_name).machines)
-    pool = set(volumes(host.uri, host.pool).values())
+    there, own = names(host.uri, "list", "--all"), made.by(stack_name, made.DOMAIN).keys()
+    pool = volumes(host.uri, host.pool).values()
     foreign = [
         machine
         for machine in sorted(there & snapshot.machines.keys() - own)
-        if not pool & set(virsh(host.uri, "domblklist", machine).split())
+        if not leftovers.has_disk_among(host.uri, machine, pool)
     ]
     if foreign:
         raise StepError(f"libvirt has a machine {foreign[0]} that stack {stack_name} did not make")
@@ -306,22 +278,14 @@ def _ensure_network(uri: str, file: Path) -> None:
         virsh(uri, "net-start", file.stem)
 
 
-def _pool(host: Hypervisor) -> Path:
-    """Directory of the hypervisor's pool."""
-    [line] = [line for line in virsh(host.uri, "pool-dumpxml", host.pool).splitlines() if "<path>" in line]
-    return Path(line.strip().removeprefix("<path>").removesuffix("</path>"))
-
-
 @contextmanager
 def _standing_still(uri: str, machines: Iterable[str]) -> Iterator[None]:
     """Have all machines paused at one moment, and go on at the end, whatever happens."""
-    try:
+    with ExitStack() as paused:
         for machine in machines:
             virsh(uri, "suspend", machine)
+            paused.callback(virsh, uri, "resume", machine)
         yield
-    finally:
-        for machine in machines:
-            virsh(uri, "resume", machine)
 
 
 def _save(uri: str, machine: str, directory: Path) -> None:

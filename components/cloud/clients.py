@@ -34,20 +34,24 @@ ADMIN = Client("admin-openrc", "admin", "admin")
 DEMO = Client("demo-openrc", "myuser", "myproject")
 
 
-def render(client: Client, password: str, site: Site) -> str:
-    """A file for `source`; holds the password in clear, so mode 0600."""
-    variables = {
+def variables(client: Client, site: Site, secrets: Secrets) -> dict[str, str]:
+    """The environment that OpenStack's clients read; holds the password in clear."""
+    return {
         "OS_PROJECT_DOMAIN_NAME": "Default",
         "OS_USER_DOMAIN_NAME": "Default",
         "OS_PROJECT_NAME": client.project,
         "OS_USERNAME": client.username,
-        "OS_PASSWORD": password,
+        "OS_PASSWORD": secrets.value(client.password_name),
         "OS_AUTH_URL": f"http://{site.vip_name}:{keystone.PORT}/v3",
         "OS_REGION_NAME": site.region,
         "OS_IDENTITY_API_VERSION": "3",
         "OS_IMAGE_API_VERSION": "2",
     }
-    return "".join(f"export {name}={value}\n" for name, value in variables.items())
+
+
+def render(client: Client, site: Site, secrets: Secrets) -> str:
+    """The same as a file for `source`; mode 0600."""
+    return "".join(f"export {name}={value}\n" for name, value in variables(client, site, secrets).items())
 
 
 class ClientFiles(pulumi.ComponentResource):
@@ -61,7 +65,7 @@ class ClientFiles(pulumi.ComponentResource):
     def __init__(self, site: Site, secrets: Secrets, directory: Path) -> None:
         """Write the files into `directory`."""
         super().__init__("lab:cloud:ClientFiles", "clients")
-        texts = {client.file: render(client, secrets.value(client.password_name), site) for client in (ADMIN, DEMO)}
+        texts = {client.file: render(client, site, secrets) for client in (ADMIN, DEMO)}
         texts[KEY_FILE] = secrets.ssh_key(TENANT_KEY).private
         self.paths = {name: directory / name for name in texts}
         for name, text in texts.items():

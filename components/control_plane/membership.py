@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from components import remote
-from components.cloud.clients import ADMIN
-from components.services import keystone
+from components.cloud.clients import ADMIN, variables
 from components.services.model import Site
 
 
@@ -24,11 +23,7 @@ def leave_on_delete(
         "host": node.fqdn,
         "address": str(node.address),
         "units": list(units),
-        "auth_url": f"http://{site.topology.vip}:{keystone.PORT}/v3",
-        "region": site.region,
-        "username": ADMIN.username,
-        "project": ADMIN.project,
-        "password": secrets.value(ADMIN.password_name),
+        "client": variables(ADMIN, site, secrets),
         "login": dataclasses.asdict(remote.login_key_pair(secrets)),
         "host_key": dataclasses.asdict(remote.host_key_pair(node, secrets)),
     }

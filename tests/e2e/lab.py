@@ -96,6 +96,11 @@ class Lab:
         # Set-up's own steps come first.
         return re.sub(r"\A(?:(?:==>|    ).*\n)*", "", done.stdout)
 
+    def pool(self) -> str:
+        """Name of its storage pool."""
+        name: str = json.loads((CHECKOUT / ".lab" / "host.json").read_text())["pool"]
+        return name
+
     def on(self, node: str, script: str) -> str:
         """Output of a script run as root on a node."""
         return self.inside("python", "-m", "tests.e2e.on_node", STACK, node, script)

@@ -230,8 +230,7 @@ def test_destroy_leaves_nothing(lab: Lab) -> None:
     lab.make("destroy", "YES=1", seconds=300)
     assert lab.inside("virsh", "list", "--all", "--name").strip() == ""
     assert lab.inside("virsh", "net-list", "--all", "--name").strip() == ""
-    pool = json.loads((CHECKOUT / ".lab" / "host.json").read_text())["pool"]
-    assert lab.inside("virsh", "vol-list", pool).strip().splitlines()[2:] == []
+    assert lab.inside("virsh", "vol-list", lab.pool()).strip().splitlines()[2:] == []
     links = {link["ifname"] for link in json.loads(lab.inside("ip", "-json", "link"))}
     assert links == {"lo"}
     assert "172.16.0.0" not in lab.inside("iptables-save")

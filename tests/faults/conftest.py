@@ -62,8 +62,7 @@ class Faulty:
 
     def left(self) -> list[str]:
         """What of the lab is in the hypervisor."""
-        pool = json.loads((CHECKOUT / ".lab" / "host.json").read_text())["pool"]
-        listings = (("list", "--all", "--name"), ("net-list", "--all", "--name"), ("vol-list", pool))
+        listings = (("list", "--all", "--name"), ("net-list", "--all", "--name"), ("vol-list", self.lab.pool()))
         return [name for words in listings for name in self.lab.inside("virsh", "--quiet", *words).split()]
 
 

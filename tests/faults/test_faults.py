@@ -149,8 +149,7 @@ def test_an_up_that_is_killed_is_completed_by_the_next_one(faulty: Faulty, phase
 )
 def test_destroy_leaves_nothing_whatever_is_broken(faulty: Faulty, fault: str, script: str) -> None:
     """And afterwards the snapshot brings everything back."""
-    pool = (CHECKOUT / ".lab" / "host.json").read_text().partition('"pool": "')[2].partition('"')[0]
-    faulty.lab.inside("sh", "-c", script, "sh", pool)
+    faulty.lab.inside("sh", "-c", script, "sh", faulty.lab.pool())
     with faulty.timed(fault, "destroyed"):
         begun = time.monotonic()
         faulty.lab.make("destroy", "YES=1", seconds=600)

@@ -80,8 +80,7 @@ def rendered(release: str) -> dict[str, dict[tuple[str, str, str], str]]:
     config = stacks.load("lab", release=release, passwords="guide")
     files = {node.name: _on_node(config, node) for node in config.site.topology.nodes}
     files[CLIENT] = {
-        client.file: clients.render(client, config.secrets.value(client.password_name), config.site)
-        for client in (clients.ADMIN, clients.DEMO)
+        client.file: clients.render(client, config.site, config.secrets) for client in (clients.ADMIN, clients.DEMO)
     }
     return {
         name: {

@@ -19,11 +19,7 @@ LEAVING = drain.Leaving(
     host=HOST,
     address="172.16.0.108",
     units=["nova-compute", "neutron-linuxbridge-agent"],
-    auth_url="http://172.16.0.248:5000/v3",
-    region="RegionOne",
-    username="admin",
-    project="admin",
-    password="not-a-secret",
+    client={"OS_USERNAME": "admin", "OS_PASSWORD": "not-a-secret"},
     login=KeyPair(private="login", public="ssh-ed25519 login"),
     host_key=KeyPair(private="host", public="ssh-ed25519 host"),
 )

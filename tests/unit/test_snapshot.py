@@ -18,7 +18,6 @@ FINE = snapshot.Snapshot(
     name="fresh",
     made="2026-11-23T18:00:00+00:00",
     program="",
-    pool="pool",
     machines={"openstack-node1": 2048, "openstack-controller1": 5120},
     files={"volumes/openstack-node1.qcow2": 3 * 1024**3, "machines/openstack-node1.memory": 1024**3 // 2},
 )

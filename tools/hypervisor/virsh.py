@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tools.steps import StepError
 
@@ -25,6 +26,13 @@ def virsh(uri: str, *words: str | Path, seconds: float = _SECONDS) -> str:
 def volumes(uri: str, pool: str) -> dict[str, str]:
     """Files of a pool's volumes, by name."""
     return dict(line.split(None, 1) for line in virsh(uri, "vol-list", pool).splitlines() if line.strip())
+
+
+def pool_directory(uri: str, pool: str) -> Path:
+    """Where a pool's volumes lie."""
+    target = ElementTree.fromstring(virsh(uri, "pool-dumpxml", pool)).findtext("target/path")
+    assert target, f"pool {pool} is no directory"
+    return Path(target)
 
 
 def names(uri: str, listing: str, *options: str) -> set[str]:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools import paths, steps
+from tools import digest, paths, steps
 from tools.image import build
 from tools.steps import StepError
 
@@ -61,7 +61,7 @@ def ensure() -> Path:
 
 def key() -> str:
     """Follows what the image is to be: another CirrOS or another recipe of the stand-in gives another key."""
-    return hashlib.sha256(f"{URL} {SHA512} {build.key()}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{URL} {SHA512} {digest.of(build.HERE)}".encode()).hexdigest()[:12]
 
 
 def _take(file: Path) -> Path:
@@ -110,9 +110,9 @@ def _check(file: Path) -> None:
 def _keep(file: Path, directory: Path, name: str) -> Path:
     """Give the file the name that it keeps for good."""
     with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
     file.chmod(0o644)
-    return file.rename(directory / f"{name}-{digest[:12]}.qcow2")
+    return file.rename(directory / f"{name}-{checksum[:12]}.qcow2")
 
 
 def _choose(chosen: Path, image: Path) -> None:

@@ -1,7 +1,6 @@
 """Build a tiny disk image that boots by itself: Debian's kernel, busybox and dropbear, all in an initramfs."""
 
 import gzip
-import hashlib
 import re
 import shutil
 import subprocess
@@ -50,14 +49,6 @@ MODES = {
 COMMAND_LINE = "console=tty0 console=ttyS0,115200 mitigations=off panic=10 quiet"
 LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 LOADER = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
-
-
-def key() -> str:
-    """Hash over everything in this directory that the image is made by."""
-    digest = hashlib.sha256()
-    for file in sorted(file for file in HERE.rglob("*") if file.is_file() and file.suffix != ".pyc"):
-        digest.update(f"{file.relative_to(HERE)} {file.stat().st_size}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 def make(image: Path, *, work: Path, remedy: str) -> None:
