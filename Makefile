@@ -4,7 +4,7 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify status logs snapshot restore snapshots shell test e2e faults clean
+.PHONY: help setup up preview refresh destroy verify repair status logs snapshot restore snapshots shell test e2e faults clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -15,6 +15,7 @@ preview: ## Show what `make up` would do
 refresh: ## Bring Pulumi's state in line with what exists
 destroy: ## Delete everything that `make up` made (YES=1: without asking)
 verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON; INSTANCE=1: boot an instance, too)
+repair: ## Bring back what somebody changed by hand, after a preview (YES=1: without asking)
 status: ## Show nodes, services and endpoints (JSON=1: as JSON)
 logs: ## Collect logs and configuration of all nodes in one file, secrets masked
 snapshot: ## Keep disks, memory and state of the whole lab as NAME
@@ -30,9 +31,9 @@ setup up preview refresh shell:
 	@python3 tools/bootstrap.py
 	@$(TOOLS) $@ $(OPTIONS)
 
-destroy:
+destroy repair:
 	@python3 tools/bootstrap.py
-	@$(TOOLS) destroy $(if $(YES),--yes)
+	@$(TOOLS) $@ $(if $(YES),--yes)
 
 snapshot restore:
 	@test -n "$(NAME)" || { echo "error: $@ wants a name: make $@ NAME=…" >&2; exit 1; }

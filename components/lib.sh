@@ -6,7 +6,7 @@ declare -A secret=()
 while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
 exec </dev/null
 
-units=() logs=() waiting_for="" files_lock=/run/openstack-lab.files
+units=() logs=() files=() waiting_for="" files_lock=/run/openstack-lab.files markers=/run/openstack-lab
 
 mask() { # standard input with every secret of this script replaced
   local text name
@@ -78,17 +78,22 @@ file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched w
   exec {lock}>&-
 }
 
-start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run with the files of this digest already
-  local service=$1 digest=$2 verb=$3 marker=/run/openstack-lab/$1
+start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run with these files of this digest already
+  local service=$1 digest=$2 verb=$3 marker=$markers/$1
   shift 3
   units=("$@")
   SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
   ! systemctl show --property=NeedDaemonReload "$@" | grep -q yes || systemctl daemon-reload
-  if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && systemctl is-active --quiet "$@"; then return; fi
+  if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && ! written_since "$marker" && systemctl is-active --quiet "$@"
+  then return; fi
   systemctl "$verb" "$@"
-  install -d /run/openstack-lab
+  install -d "$markers"
   echo "$digest" >"$marker"
   echo "$verb $service"
+}
+
+written_since() { # FILE: whether one of the service's files is newer
+  [ ${#files[@]} -gt 0 ] && find "${files[@]}" -newer "$1" | grep -q .
 }
 
 run_as() { # USER COMMAND...: what it says is shown only if it fails
@@ -144,10 +149,13 @@ baked_head() { # VERSION-FILE: the schema's revision, if it was baked from the v
   sed -n 's/^head=//p' "$1"
 }
 
+absent_debian() { # PACKAGE...: prints those that are not installed
+  comm -23 <(printf '%s\n' "$@" | sort) \
+    <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort)
+}
+
 install_debian() { # PACKAGE...
-  local present
-  present=$(dpkg-query -W -f '${db:Status-Status}\n' "$@" 2>/dev/null | grep -cx installed || true)
-  [ "$present" -lt $# ] || return 0
+  [ -n "$(absent_debian "$@")" ] || return 0
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
   chmod +x /usr/sbin/policy-rc.d
   export DEBIAN_FRONTEND=noninteractive

@@ -13,13 +13,13 @@ import pulumi
 import pulumi_command as command
 
 from components.secrets import KeyPair, Secrets
-from components.services.model import RenderedFile
+from components.services.model import RenderedFile, Site
 from components.topology import Node
 
 Command = command.remote.Command
 
 _LIBRARY = Path(__file__).with_name("lib.sh")
-_LIBRARY_PATH = "/usr/local/lib/openstack-lab.sh"
+LIBRARY_PATH = "/usr/local/lib/openstack-lab.sh"
 
 DIAL_ATTEMPTS = 400
 """At 5 s or less each: a machine under emulation may take its time to boot."""
@@ -79,7 +79,7 @@ def run(
     return Command(
         name,
         connection=host.connection,
-        create=bounded(f". {_LIBRARY_PATH}\n{script}", seconds),
+        create=bounded(f". {LIBRARY_PATH}\n{script}", seconds),
         stdin=pulumi.Output.secret(stdin) if values else None,
         triggers=list(triggers) or None,
         logging=command.remote.Logging.NONE if values else None,
@@ -88,15 +88,22 @@ def run(
     )
 
 
-def prepare(name: str, host: Host, script: str, *, opts: pulumi.ResourceOptions) -> Command:
-    """Wait until the machine can be logged in to, install the library that all other scripts use, run the script."""
-    install = (
-        f"cat >{_LIBRARY_PATH}.new <<'LIBRARY'\n{_LIBRARY.read_text()}LIBRARY\nmv {_LIBRARY_PATH}.new {_LIBRARY_PATH}"
+def foundation(site: Site) -> tuple[RenderedFile, ...]:
+    """What every machine gets first: the library that all scripts use, the names of all machines."""
+    texts = {LIBRARY_PATH: _LIBRARY.read_text(), "/etc/hosts": site.topology.hosts_file()}
+    return tuple(
+        RenderedFile(path=path, owner="root", group="root", mode="0644", text=text) for path, text in texts.items()
     )
+
+
+def prepare(name: str, host: Host, site: Site, *, opts: pulumi.ResourceOptions) -> Command:
+    """Wait until the machine can be logged in to, and lay its foundation."""
+    library, *others = foundation(site)
+    install = f"cat >{LIBRARY_PATH}.new <<'LIBRARY'\n{library.text}LIBRARY\nmv {LIBRARY_PATH}.new {LIBRARY_PATH}"
     return Command(
         name,
         connection=host.connection,
-        create=bounded(f"set -eu\n{install}\n. {_LIBRARY_PATH}\n{script}", 300),
+        create=bounded(f"set -eu\n{install}\n. {LIBRARY_PATH}\n{install_files(others)}", 300),
         add_previous_output_in_env=False,
         opts=_sharing_fate(host, opts),
     )

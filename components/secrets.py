@@ -77,6 +77,10 @@ class Secrets:
         names = {in_file or in_script for text in texts for in_file, in_script in PLACEHOLDER.findall(text)}
         return {name: self.value(name) for name in sorted(names)}
 
+    def fill(self, text: str) -> str:
+        """The text with every secret in place of its placeholder, as it stands on the machine."""
+        return PLACEHOLDER.sub(lambda found: self.value(found[1] or found[2]), text)
+
     def fingerprint(self, values: Mapping[str, str]) -> str:
         """A short digest that changes with any of the values and tells nothing about them."""
         keyed = hashlib.blake2b(key=self._derive("fingerprint", 32), digest_size=8)

@@ -22,6 +22,7 @@ from tools import (
     made,
     paths,
     preflight,
+    repair,
     shell,
     snapshot,
     stack,
@@ -174,6 +175,25 @@ def _keep_logs(host: Hypervisor, name: str) -> None:
             step.skip("given up")
 
 
+def _repair(arguments: argparse.Namespace) -> int:
+    name = arguments.stack
+    if "--yes" not in arguments.options and not sys.stdin.isatty():
+        raise StepError(f"repairing stack {name} wants a confirmation, and there is no terminal", "YES=1")
+    host = set_up(name)
+    rebuilt = _mend(host, name)
+    with steps.step("drift", "ask the cloud itself what is wrong") as step:
+        wrong = repair.wrong(host, name)
+        step.skip(f"{len(wrong)} wrong")
+    urns = [*rebuilt, *repair.resources(name, wrong)]
+    for row in wrong:
+        print(f"{row['check']} {row['subject']}: {row['detail']}" + ("" if row["repairs"] else f"; look {row['hint']}"))
+    if urns:
+        status = engine.run("up", name, host, ["--refresh", *repair.targets(urns), *arguments.options])
+        if status:
+            return status
+    return _verified(host, name, ()) if wrong else 0
+
+
 def _preview(arguments: argparse.Namespace) -> int:
     preflight.check_configuration(arguments.stack)
     return engine.run("preview", arguments.stack, set_up(arguments.stack), arguments.options)
@@ -305,6 +325,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "refresh": (_refresh, "bring Pulumi's state in line with what exists"),
     "destroy": (_destroy, "delete everything that `up` made; --yes: without asking"),
     "verify": (_verify, "ask the cloud's own APIs whether it works; --instance: boot an instance, too"),
+    "repair": (_repair, "bring back what was changed by hand, after a preview; --yes: without asking"),
     "status": (_status, "nodes, services, endpoints at a glance"),
     "logs": (_logs, "collect logs and configuration of all nodes in one file, secrets masked"),
     "snapshot": (_snapshot, "keep disks, memory and state of all machines under the name NAME"),

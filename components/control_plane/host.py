@@ -3,7 +3,7 @@
 import pulumi
 
 from components import remote
-from components.services.model import RenderedFile, Site
+from components.services.model import Site
 
 
 class PreparedHost(pulumi.ComponentResource):
@@ -17,24 +17,11 @@ class PreparedHost(pulumi.ComponentResource):
         node = host.node
         super().__init__("lab:openstack:Host", f"{node.name}-host", None, opts)
         self.host = host
-        hosts = RenderedFile(
-            path="/etc/hosts", owner="root", group="root", mode="0644", text=site.topology.hosts_file()
-        )
-        login = remote.prepare(
-            f"{node.name}-login", host, remote.install_files([hosts]), opts=pulumi.ResourceOptions(parent=self)
-        )
-        packages = sorted(
-            {
-                package
-                for service in site.catalogue
-                if node in service.nodes(site.topology)
-                for package in site.packaging(service).packages
-            }
-        )
+        login = remote.prepare(f"{node.name}-login", host, site, opts=pulumi.ResourceOptions(parent=self))
         self.ready = remote.run(
             f"{node.name}-packages",
             host,
-            f"{site.release.install} {remote.words(*packages)}",
+            f"{site.release.install} {remote.words(*site.packages(node))}",
             seconds=3600,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[login]),
         )

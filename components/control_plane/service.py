@@ -8,7 +8,18 @@ import pulumi
 
 from components import remote
 from components.control_plane.host import PreparedHost
-from components.services.model import EVERY_ROLE, Listener, Migration, RenderedFile, Service, Site, When
+from components.services.model import (
+    EVERY_ROLE,
+    FILES,
+    GRANT,
+    START,
+    Listener,
+    Migration,
+    RenderedFile,
+    Service,
+    Site,
+    When,
+)
 from components.topology import Node, Role
 
 READY_SECONDS = 900
@@ -49,7 +60,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
         first = next(iter(hosts))
         files = {name: site.files(service, each.host.node) for name, each in hosts.items()}
         installed = {
-            name: self._run(f"{name}-files", each, remote.install_files(files[name]), after=[each.ready])
+            name: self._run(FILES, each.host.node, each, remote.install_files(files[name]), after=[each.ready])
             for name, each in hosts.items()
         }
         before: dict[str, list[pulumi.Resource]] = {name: [resource] for name, resource in installed.items()}
@@ -60,6 +71,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
             once += [
                 self._run(
                     f"migrate-{migration.database}",
+                    None,
                     hosts[first],
                     self._migrate(migration),
                     after=[*before[first], granted, *through_vip],
@@ -100,7 +112,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
                 where = self._first(task.role) if task.role else hosts[name]
                 after = [step for steps in done.values() for step in steps] if task.role else done[name]
                 resource = self._run(
-                    task.name if task.once else f"{name}-{task.name}",
+                    task.name,
+                    None if task.once else hosts[name].host.node,
                     where,
                     task.script(self.site, where.host.node),
                     after=[*after, *once, *added],
@@ -128,7 +141,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
             )
             for name in self.service.databases
         )
-        return self._run("database", database, f"sql <<SQL\n{statements}SQL\n", after=after)
+        return self._run(GRANT, None, database, f"sql <<SQL\n{statements}SQL\n", after=after)
 
     def _migrate(self, migration: Migration) -> str:
         user = self.service.name
@@ -143,7 +156,10 @@ class ServiceOnNodes(pulumi.ComponentResource):
         node = prepared.host.node
         digest = fingerprint(files, prepared)
         verb = "reload-or-restart" if self.service.reloads else "restart"
-        lines = [f"logs=({remote.words(*packaging.logs)})"]
+        lines = [
+            f"logs=({remote.words(*packaging.logs)})",
+            f"files=({remote.words(*(file.path for file in files))})",
+        ]
         if self.service.check:
             lines.append(self.service.check(self.site, node))
         if packaging.prepare:
@@ -156,7 +172,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
         if self.service.ready:
             lines.append(self.service.ready(self.site, node))
         return self._run(
-            f"{node.name}-start",
+            START,
+            node,
             prepared,
             "\n".join(lines),
             after=after,
@@ -176,6 +193,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
     def _run(
         self,
         step: str,
+        node: Node | None,
         prepared: PreparedHost,
         script: str,
         *,
@@ -185,7 +203,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
         seconds: int = 600,
     ) -> remote.Command:
         return remote.run(
-            f"{self.service.name}-{step}",
+            self.service.step(step, node),
             prepared.host,
             script,
             seconds=seconds,

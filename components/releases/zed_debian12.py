@@ -169,6 +169,7 @@ ZED_DEBIAN12 = Release(
     title="OpenStack Zed, Debian 12",
     interface=_BRIDGE,
     install="install_debian",
+    absent="absent_debian",
     packaging={
         "time": Packaging(
             packages=("chrony",),

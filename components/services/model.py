@@ -19,6 +19,9 @@ INTERFACES = ("public", "internal", "admin")
 CATALOG = "catalog"
 """In `Service.after`: the users, roles and endpoints of all services in Keystone."""
 
+FILES, GRANT, START = "files", "database", "start"
+"""Steps of a service's set-up: its files on a node, its databases and their user, its units on a node."""
+
 Text: TypeAlias = "Callable[[Site, Node], str]"
 """A text that follows from the site's facts and the node it is for."""
 
@@ -149,6 +152,10 @@ class Service:
         """The nodes it runs on."""
         return topology.having(*self.roles)
 
+    def step(self, name: str, node: Node | None = None) -> str:
+        """Name of the resource that takes a step of its set-up, on that node if there is one on each."""
+        return "-".join([self.name, *([node.name] if node else []), name])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packaging:
@@ -181,6 +188,8 @@ class Release:
     """Interface that holds a node's provider address once the network service is set up."""
     install: str
     """Command that installs the packages given as its arguments; finds nothing to do in a baked template."""
+    absent: str
+    """Command that prints those of the packages given as its arguments that are not installed."""
     packaging: Mapping[str, Packaging]
 
 
@@ -212,6 +221,22 @@ class Site:
     def packaging(self, service: Service) -> Packaging:
         """What the release says of the service."""
         return self.release.packaging[service.name]
+
+    def services(self, node: Node) -> tuple[Service, ...]:
+        """The services that run on the node."""
+        return tuple(service for service in self.catalogue if node in service.nodes(self.topology))
+
+    def packages(self, node: Node) -> list[str]:
+        """The packages of the node's services."""
+        return sorted({package for service in self.services(node) for package in self.packaging(service).packages})
+
+    def files_on(self, node: Node) -> dict[RenderedFile, tuple[Service, ...]]:
+        """Every file of the node's services, and the services that have it in common."""
+        found: dict[RenderedFile, tuple[Service, ...]] = {}
+        for service in self.services(node):
+            for file in self.files(service, node):
+                found[file] = (*found.get(file, ()), service)
+        return found
 
     def url(self, endpoint: Endpoint) -> str:
         """The endpoint's URL through the virtual address."""
@@ -251,11 +276,7 @@ class Site:
 
     def _options(self, file: ConfigFile, node: Node) -> Ini:
         """The operator's own for a file, given with any of the services that share it on the node."""
-        sharing = (
-            service
-            for service in self.catalogue
-            if node in service.nodes(self.topology) and file.path in [each.path for each in service.files]
-        )
+        sharing = (service for service in self.services(node) if file.path in [each.path for each in service.files])
         return merge(*(self.options.get(service.name, {}).get(file.name, {}) for service in sharing))
 
     def _text(self, service: Service, file: ConfigFile, node: Node) -> str:

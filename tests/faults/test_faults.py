@@ -119,6 +119,45 @@ def test_an_up_gets_over_what_happens_meanwhile(faulty: Faulty, fault: str, on: 
     faulty.back()
 
 
+DRIFT = {
+    "controller1": """
+        echo debug = true >>/etc/glance/glance-api.conf
+        systemctl disable --quiet --now haproxy
+        mysql -e "REVOKE ALL PRIVILEGES ON placement.* FROM 'placement'@'%'"
+        mysql keystone -e "UPDATE endpoint SET url = 'http://192.0.2.1' WHERE interface = 'public' AND url LIKE '%:9292'
+          ; DELETE assignment FROM assignment JOIN local_user ON actor_id = user_id WHERE name = 'neutron'"
+    """,
+    "node1": "rm /etc/nova/nova.conf",
+}
+"""What a hand may do, by machine."""
+NAMED = {
+    "files controller1: /etc/glance/glance-api.conf was changed",
+    "files node1: /etc/nova/nova.conf is missing",
+    "grants placement: lost: placement@% on placement",
+    "roles neutron: does not have role admin in service",
+}
+
+
+def test_a_repair_brings_back_what_was_changed_by_hand(faulty: Faulty) -> None:
+    """Verify names each change; no other service is restarted, and the engine has nothing left to do."""
+    lab = faulty.lab
+    before = lab.started()
+    for node, script in DRIFT.items():
+        lab.on(node, script)
+    wrong = set(faulty.wrong())
+    assert wrong >= NAMED
+    assert any(row.startswith("units haproxy: controller1: haproxy.service is inactive") for row in wrong)
+    assert any(row.startswith("catalog glance: public is http://192.0.2.1") for row in wrong)
+    with faulty.timed("two files, a unit, a grant, a role, an endpoint changed", "repaired and green"):
+        lab.make("repair", "YES=1", seconds=UP_SECONDS)
+    after = lab.started()
+    assert {unit for unit in before | after if before.get(unit) != after.get(unit)} == {
+        *("controller1 glance-api.service", "controller1 haproxy.service"),
+        *("node1 libvirtd.service", "node1 nova-compute.service"),
+    }
+    assert faulty.planned() == []
+
+
 KILLS = 12
 
 

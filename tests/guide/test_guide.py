@@ -19,7 +19,6 @@ from components.cloud import clients
 from components.config import Config
 from components.kvm import cloud_init
 from components.releases import RELEASES
-from components.secrets import PLACEHOLDER
 from components.services.model import Site
 from components.topology import Node, Role
 from tests import stacks
@@ -105,9 +104,7 @@ def _on_node(config: Config, node: Node) -> dict[str, str]:
     texts |= {
         f"cloud-init/{name}.yaml": getattr(documents, name) for name in ("user_data", "network_config", "meta_data")
     }
-    return {
-        path: PLACEHOLDER.sub(lambda found: secrets.value(found[1] or found[2]), text) for path, text in texts.items()
-    }
+    return {path: secrets.fill(text) for path, text in texts.items()}
 
 
 def site_of(release: str) -> Site:

@@ -84,6 +84,38 @@ def test_a_failing_command_inside_a_function_ends_the_script() -> None:
     assert "went on" not in done.stdout
 
 
+SYSTEMCTL = """\
+#!/bin/sh
+echo "$@" >>"${0%/*}/said"
+case $1 in show) echo NeedDaemonReload=no ;; esac
+"""
+
+
+def test_units_are_restarted_for_other_files_only(tmp_path: Path) -> None:
+    """Of another digest, or written anew since: a file that somebody had changed is back, with the digest as before."""
+    systemctl, conf = tmp_path / "systemctl", tmp_path / "conf"
+    systemctl.write_text(SYSTEMCTL)
+    systemctl.chmod(0o755)
+
+    def restarted(text: str, digest: str) -> bool:
+        (tmp_path / "said").unlink(missing_ok=True)
+        script = f"""PATH={tmp_path}:$PATH markers={tmp_path}/markers files=({conf})
+            file {conf} root:root 0644 <<<"{text}"
+            start glance {digest} restart glance-api.service"""
+        done = run(script)
+        assert done.returncode == 0, done.stderr
+        said = (tmp_path / "said").read_text().splitlines()
+        assert said[0] == "enable --quiet --no-reload glance-api.service"
+        return "restart glance-api.service" in said
+
+    assert restarted("one", "aaaa")
+    assert not restarted("one", "aaaa")
+    assert restarted("two", "bbbb")
+    conf.write_text("changed by hand\n")
+    assert restarted("two", "bbbb")
+    assert not restarted("two", "bbbb")
+
+
 def test_tcp_and_http_answers_are_told_apart_from_silence() -> None:
     """Port 1 on loopback is closed."""
     assert run("answers_tcp 127.0.0.1 1").returncode != 0

@@ -18,6 +18,7 @@ from tools.verify import ask, cloud, nodes, ssh, web
 from tools.verify.model import (
     Clock,
     Daemon,
+    FileState,
     Hypervisor,
     ImageFound,
     Instance,
@@ -33,11 +34,16 @@ from tools.verify.model import (
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")
 
+NOTHING = hashlib.sha256(b"").hexdigest()
 UNITS = ("chrony.service", "glance-api.service")
 TOLD = """\
 5: br0    inet 172.16.0.248/16 scope global secondary br0
 ---
 AC100065,172.16.0.101,11,1763900000.123456789,-0.000012,0.000021,0.000033,-1.2,0.001,0.02,0.0004,0.0005,64.3,Normal
+---
+root:root 0644 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 /etc/hosts
+---
+glance-api
 ---
 ActiveState=active
 SubState=running
@@ -75,6 +81,22 @@ def test_a_node_tells_its_address_clock_and_units() -> None:
         "chrony.service": UnitState("active", "running", "enabled"),
         "glance-api.service": UnitState("failed", "failed", "disabled"),
     }
+    assert told.files == {"/etc/hosts": FileState(owner="root:root", mode="0644", sha256=NOTHING)}
+    assert told.absent == ("glance-api",)
+
+
+def test_what_a_node_has_is_told_by_its_own_programs(tmp_path: Path) -> None:
+    """Files that are not there are left out; so are packages that are installed."""
+    there = tmp_path / "hosts"
+    there.write_text("")
+    there.chmod(0o640)
+    library = Path(remote.__file__).with_name("lib.sh")
+    script = nodes.holdings_script(
+        [str(there), str(tmp_path / "gone")], f". {library}", "absent_debian bash no-such-one"
+    )
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, input="").stdout
+    owner = f"{there.owner()}:{there.group()}"
+    assert said.splitlines() == [f"{owner} 0640 {NOTHING} {there}", "---", "no-such-one"]
 
 
 def test_a_node_without_the_virtual_address_says_nothing_about_it() -> None:

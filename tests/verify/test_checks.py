@@ -11,19 +11,22 @@ from typing import Any
 import pytest
 from keystoneauth1.session import Session
 
-from components import services
+from components import remote, services
 from components.config import Config
 from components.releases.zed_debian12 import ZED_DEBIAN12
 from components.services.model import Endpoint, Listener, Packaging, Service
 from components.topology import Role
 from tests import stacks
 from tools import stack_values, verify
-from tools.verify import ask, checks, cloud_checks, instance, nodes
+from tools.verify import ask, checks, cloud_checks, drift, instance, nodes
 from tools.verify.model import (
     Answers,
+    Assignment,
     Clock,
     Daemon,
+    FileState,
     Finding,
+    Grant,
     Hypervisor,
     ImageFound,
     Instance,
@@ -69,9 +72,19 @@ def healthy(config: Config) -> Answers:
                 holds_vip=node == balancer,
                 clock=IN_SYNC,
                 units=dict.fromkeys(nodes.units_of(site, node), RUNNING),
+                files={
+                    file.path: drift.state_of(config, file) for file in (*remote.foundation(site), *site.files_on(node))
+                },
+                absent=(),
             )
             for node in site.topology.nodes
         },
+        grants=frozenset(
+            Grant(service.name, place, database)
+            for service in site.catalogue
+            for database in service.databases
+            for place in ("localhost", "%")
+        ),
         servers=tuple(
             Server(
                 listener=f"{listener.name}-{listener.port}",
@@ -93,6 +106,13 @@ def healthy(config: Config) -> Answers:
             "admin": Login(session=Session(), project="admin", roles=("admin",), catalog=catalog),
             "myuser": Login(session=Session(), project="myproject", roles=("myrole",), catalog=catalog),
         },
+        assignments=frozenset(
+            {
+                Assignment("admin", "admin", "admin"),
+                Assignment("myuser", "myrole", "myproject"),
+                *(Assignment(service.name, "admin", "service") for service in site.catalogue if service.has_user),
+            }
+        ),
         image=ImageFound(status="active", size=15_204_352, sha256=DIGEST),
         image_sha256=DIGEST,
         providers=[
@@ -191,6 +211,10 @@ def test_the_rows_cover_every_node_service_listener_and_endpoint(lab: Config) ->
         "upgrade check": ["placement", "nova"],
         "dashboard": ["admin", "myuser"],
         "console": ["noVNC"],
+        "files": machines,
+        "packages": machines,
+        "grants": apis,
+        "roles": ["admin", "myuser", *apis[1:]],
     }
 
 
@@ -291,6 +315,117 @@ def test_a_unit_that_would_not_start_at_boot_fails(lab: Config) -> None:
     units = {"chrony.service": RUNNING, "haproxy.service": UnitState("active", "running", "disabled")}
     rows = wrong(lab, with_node(healthy(lab), "haproxy1", units={**units, "keepalived.service": RUNNING}))
     assert [row.detail for row in rows] == ["haproxy1: haproxy.service does not start at boot (disabled)"]
+
+
+def with_file(config: Config, node: str, path: str, state: FileState | None) -> Answers:
+    """The same, but for one file of a node, which is gone where `state` is None."""
+    answers = healthy(config)
+    report = answers.nodes[node]
+    assert isinstance(report, NodeReport)
+    others = {name: each for name, each in report.files.items() if name != path}
+    return with_node(answers, node, files=others | ({path: state} if state else {}))
+
+
+@pytest.mark.parametrize(
+    ("path", "state", "detail", "repairs"),
+    [
+        (
+            "/etc/glance/glance-api.conf",
+            FileState(owner="root:glance", mode="0640", sha256="0" * 64),
+            "was changed",
+            ["glance-controller1-files", "glance-controller1-start"],
+        ),
+        ("/etc/haproxy/haproxy.cfg", None, "is missing", ["haproxy-haproxy1-files", "haproxy-haproxy1-start"]),
+        ("/etc/hosts", None, "is missing", ["node1-login"]),
+        (
+            "/etc/neutron/neutron.conf",
+            None,
+            "is missing",
+            [
+                *("neutron-controller1-files", "neutron-controller1-start"),
+                *("neutron-linuxbridge-controller1-files", "neutron-linuxbridge-controller1-start"),
+                *("neutron-dhcp-controller1-files", "neutron-dhcp-controller1-start"),
+                *("neutron-metadata-controller1-files", "neutron-metadata-controller1-start"),
+            ],
+        ),
+    ],
+)
+def test_a_file_that_somebody_changed_is_named_with_what_brings_it_back(
+    lab: Config, path: str, state: FileState | None, detail: str, repairs: list[str]
+) -> None:
+    """One that services share brings all of them back."""
+    node = repairs[0].removesuffix("-files").removesuffix("-login").rpartition("-")[2]
+    (row,) = wrong(lab, with_file(lab, node, path, state))
+    assert (row.check, row.subject, row.detail) == ("files", node, f"{path} {detail}")
+    assert list(row.repairs) == repairs
+
+
+def test_a_file_that_others_may_read_is_named_with_what_it_should_be(lab: Config) -> None:
+    path = "/etc/nova/nova.conf"
+    report = healthy(lab).nodes["node1"]
+    assert isinstance(report, NodeReport)
+    state = dataclasses.replace(report.files[path], mode="0644", owner="nova:nova")
+    (row,) = wrong(lab, with_file(lab, "node1", path, state))
+    assert row.detail == f"{path} belongs to nova:nova, not root:nova, has mode 0644, not 0640"
+
+
+def test_a_missing_package_is_named(lab: Config) -> None:
+    """With it may have gone the files of its service."""
+    (row,) = wrong(lab, with_node(healthy(lab), "controller1", absent=("glance-api",)))
+    assert (row.check, row.subject, row.detail) == ("packages", "controller1", "not installed: glance-api")
+    assert row.repairs == ("controller1-packages", "glance-controller1-files", "glance-controller1-start")
+
+
+def test_a_lost_grant_is_named(lab: Config) -> None:
+    answers = healthy(lab)
+    assert not isinstance(answers.grants, UnansweredError)
+    lost = Grant("nova", "%", "nova_api")
+    (row,) = wrong(lab, dataclasses.replace(answers, grants=answers.grants - {lost}))
+    assert (row.check, row.subject, row.detail) == ("grants", "nova", "lost: nova@% on nova_api")
+    assert row.repairs == ("nova-database",)
+
+
+@pytest.mark.parametrize(
+    ("lost", "repair"),
+    [
+        (Assignment("glance", "admin", "service"), "glance-role"),
+        (Assignment("myuser", "myrole", "myproject"), "myuser-myrole"),
+        (Assignment("admin", "admin", "admin"), "keystone-bootstrap"),
+    ],
+)
+def test_a_lost_role_is_named(lab: Config, lost: Assignment, repair: str) -> None:
+    answers = healthy(lab)
+    assert not isinstance(answers.assignments, UnansweredError)
+    (row,) = wrong(lab, dataclasses.replace(answers, assignments=answers.assignments - {lost}))
+    assert (row.check, row.subject) == ("roles", lost.user)
+    assert row.detail == f"does not have role {lost.role} in {lost.project}"
+    assert row.repairs == (repair,)
+
+
+def test_every_repair_is_a_resource_of_the_program(config: Config) -> None:
+    """Where all is wrong, each step of each service that brings something back."""
+    answers = healthy(config)
+    bare = {
+        node.name: NodeReport(
+            holds_vip=False,
+            clock=IN_SYNC,
+            files={},
+            absent=tuple(config.site.packages(node)),
+            units=dict.fromkeys(nodes.units_of(config.site, node), UnitState("inactive", "dead", "disabled")),
+        )
+        for node in config.site.topology.nodes
+    }
+    logins = {
+        user: dataclasses.replace(login, catalog=[])
+        for user, login in answers.logins.items()
+        if isinstance(login, Login)
+    }
+    nothing = dataclasses.replace(answers, nodes=bare, grants=frozenset(), assignments=frozenset(), logins=logins)
+    repairs = {name for row in wrong(config, nothing) for name in row.repairs}
+    stack = "lab" if len(config.site.topology.nodes) > 2 else "compact"
+    urns = (Path(__file__).parents[1] / "program" / "urns" / f"{stack}.txt").read_text().split()
+    assert len(repairs) > 40
+    assert repairs <= {urn.rpartition("::")[2] for urn in urns}
 
 
 def test_a_virtual_address_that_nobody_holds_fails(lab: Config) -> None:
@@ -792,6 +927,7 @@ def test_verify_prints_json(lab: Config, asked: Callable[[Answers], None], capsy
             "ok": False,
             "detail": "held by no node",
             "hint": "on haproxy1: journalctl -u keepalived.service",
+            "repairs": [],
         }
     ]
 

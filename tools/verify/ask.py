@@ -35,6 +35,8 @@ def everything(config: Config, clients: Path) -> Answers:
     controller = site.topology.having(Role.CONTROLLER)[0]
     with ThreadPoolExecutor(max_workers=64) as pool:
         reports = {each.name: pool.submit(nodes.report, each, site, secrets) for each in site.topology.nodes}
+        owners = [service.name for service in site.catalogue if service.databases]
+        grants = pool.submit(nodes.grants, site.topology.having(Role.DATABASE)[0], owners, secrets)
         upgrades = {
             service.name: pool.submit(nodes.upgrade, controller, service, secrets) for service in UPGRADE_CHECKED
         }
@@ -54,6 +56,7 @@ def everything(config: Config, clients: Path) -> Answers:
             login: Future[Login] = logins[name]
             return pool.submit(lambda: question(login.result(), site.region, *words))
 
+        assignments = as_user(ADMIN.username, cloud.assignments)
         providers = as_user(ADMIN.username, cloud.providers)
         compute_services = as_user(ADMIN.username, cloud.compute_services)
         network_agents = as_user(ADMIN.username, cloud.network_agents)
@@ -63,9 +66,11 @@ def everything(config: Config, clients: Path) -> Answers:
         digest = pool.submit(sha256, config.hypervisor.image)
     return Answers(
         nodes={name: _settled(future.result) for name, future in reports.items()},
+        grants=_settled(grants.result),
         servers=_settled(servers.result),
         endpoints={name: _settled(future.result) for name, future in endpoints.items()},
         logins={name: _settled(future.result) for name, future in logins.items()},
+        assignments=_settled(assignments.result),
         image=_settled(image.result),
         image_sha256=digest.result(),
         providers=_settled(providers.result),

@@ -8,9 +8,9 @@ from typing import Any
 
 from components.config import Config
 from components.services import glance, haproxy, infrastructure, keystone
-from components.services.model import INTERFACES, Endpoint, Listener, Service, Site
+from components.services.model import INTERFACES, START, Endpoint, Listener, Service, Site
 from components.topology import Node, Role
-from tools.verify import cloud_checks
+from tools.verify import cloud_checks, drift
 from tools.verify.model import Answers, Clock, Finding, NodeReport, Row, UnansweredError
 from tools.verify.places import look, names, why
 
@@ -35,6 +35,7 @@ def named(check: str, findings: Iterable[Finding]) -> list[Row]:
             ok=finding.ok,
             detail=finding.detail,
             hint="" if finding.ok else finding.hint,
+            repairs=() if finding.ok else finding.repairs,
         )
         for finding in findings
     ]
@@ -72,7 +73,13 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
         detail = (
             "; ".join(fault for node in faulty for fault in faults[node]) or f"{', '.join(units)} on {names(nodes)}"
         )
-        yield Finding(subject=service.name, ok=not faulty, detail=detail, hint=look(site, service, faulty))
+        yield Finding(
+            subject=service.name,
+            ok=not faulty,
+            detail=detail,
+            hint=look(site, service, faulty),
+            repairs=tuple(service.step(START, node) for node in faulty),
+        )
 
 
 def _unit_faults(node: Node, units: Iterable[str], report: NodeReport | UnansweredError) -> Iterator[str]:
@@ -152,6 +159,7 @@ def _tokens(config: Config, answers: Answers) -> Iterator[Finding]:
 def _catalog(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
     login = next((each for each in answers.logins.values() if not isinstance(each, UnansweredError)), None)
+    keystone_nodes = keystone.KEYSTONE.nodes(site.topology)
     for service, endpoint in _with_endpoint(site):
         url = site.url(endpoint)
         urls = _urls(login.catalog, endpoint.type, site.region) if login else {}
@@ -170,8 +178,16 @@ def _catalog(config: Config, answers: Answers) -> Iterator[Finding]:
             subject=service.name,
             ok=not faults,
             detail=detail,
-            hint="" if login is None else "`pulumi up --refresh` puts it right",
+            hint="" if login is None else f"make repair; {look(site, keystone.KEYSTONE, keystone_nodes)}",
+            repairs=_entries(service) if login else (),
         )
+
+
+def _entries(service: Service) -> tuple[str, ...]:
+    """The resources of a service's entry in the catalog."""
+    if service is keystone.KEYSTONE:
+        return (service.step("bootstrap"),)
+    return tuple(service.step(each) for each in ("service", *INTERFACES))
 
 
 def _image(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -229,4 +245,5 @@ CHECKS: Mapping[str, Callable[[Config, Answers], Iterable[Finding]]] = {
     "catalog": _catalog,
     "image": _image,
     **cloud_checks.CHECKS,
+    **drift.CHECKS,
 }

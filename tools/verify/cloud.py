@@ -13,10 +13,11 @@ from keystoneauth1.session import Session
 from openstack.compute.v2.server import Server
 from openstack.connection import Connection
 from openstack.exceptions import SDKException, raise_from_response
+from openstack.identity.v3._proxy import Proxy as Keystone
 from requests.adapters import HTTPAdapter
 
 from tools.verify import web
-from tools.verify.model import Daemon, Hypervisor, ImageFound, Instance, Login, Provider, UnansweredError
+from tools.verify.model import Assignment, Daemon, Hypervisor, ImageFound, Instance, Login, Provider, UnansweredError
 
 _CHUNK = 1024 * 1024
 
@@ -136,6 +137,18 @@ def network_agents(login: Login, region: str) -> Sequence[Daemon]:
             )
             for agent in connect(login, region).network.agents()
         ]
+
+
+def assignments(login: Login, region: str) -> frozenset[Assignment]:
+    """Roles of users in projects."""
+    with asking("Keystone"):
+        keystone = connect(login, region).identity
+        assert isinstance(keystone, Keystone)
+        return frozenset(
+            Assignment(each.user["name"], each.role["name"], each.scope["project"]["name"])
+            for each in keystone.role_assignments(include_names=True)
+            if each.user and "project" in each.scope
+        )
 
 
 def hypervisors(login: Login, region: str) -> Sequence[Hypervisor]:

@@ -31,12 +31,43 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """A file on a node: `owner` as user:group, `mode` in octal, `sha256` of its bytes."""
+
+    owner: str
+    mode: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """What a node says of itself; `units` by name."""
+    """What a node says of itself: `units` by name, those of the lab's `files` that it has by path, and the packages of
+    its services that are `absent`.
+    """
 
     holds_vip: bool
     clock: Clock | UnansweredError
+    files: Mapping[str, FileState]
+    absent: tuple[str, ...]
     units: Mapping[str, UnitState]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """All privileges on a database for a user who comes from a place, in the database server's form."""
+
+    user: str
+    place: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A user's role in a project, by their names."""
+
+    user: str
+    role: str
+    project: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +191,11 @@ class Answers:
     """
 
     nodes: Mapping[str, NodeReport | UnansweredError]
+    grants: frozenset[Grant] | UnansweredError
     servers: Sequence[Server] | UnansweredError
     endpoints: Mapping[str, VersionDocument | UnansweredError]
     logins: Mapping[str, Login | UnansweredError]
+    assignments: frozenset[Assignment] | UnansweredError
     image: ImageFound | UnansweredError
     image_sha256: str
     """Digest of the file that was uploaded as the public image."""
@@ -180,20 +213,22 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at; `hint` says where to look when it is wrong."""
+    """One thing looked at; `hint` says where to look when it is wrong, `repairs` names the resources that mend it."""
 
     subject: str
     ok: bool
     detail: str
     hint: str
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A finding under its check's name: a line of the table. A right one needs no hint."""
+    """A finding under its check's name: a line of the table. A right one needs no hint and no repair."""
 
     check: str
     subject: str
     ok: bool
     detail: str
     hint: str
+    repairs: tuple[str, ...]

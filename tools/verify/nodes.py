@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from components import remote
 from components.secrets import Secrets
@@ -10,7 +10,16 @@ from components.services import nova
 from components.services.model import Service, Site
 from components.topology import Node
 from tools.verify import ssh, web
-from tools.verify.model import Clock, NodeReport, UnansweredError, UnitState, UpgradeCheck, UpgradeChecks
+from tools.verify.model import (
+    Clock,
+    FileState,
+    Grant,
+    NodeReport,
+    UnansweredError,
+    UnitState,
+    UpgradeCheck,
+    UpgradeChecks,
+)
 
 UPGRADE_SECONDS = 600
 """Limit of an `upgrade check`, whose start alone takes half a minute under emulation, and minutes on a busy machine."""
@@ -32,6 +41,24 @@ WHERE NOT cell_mappings.disabled"
 """The compute API does not show mappings. The database's password stays on the node, out of every command line."""
 
 
+_HOLDINGS = """\
+for file in {files}; do
+  [ ! -f "$file" ] || echo "$(stat -c '%U:%G 0%a' "$file") $(sha256sum <"$file" | cut -d ' ' -f 1) $file"
+done
+echo {rule}
+({library} </dev/null && {absent})"""
+
+_GRANTS = r"""
+for user in {users}; do
+  for place in localhost %; do
+    mysql --batch --skip-column-names -e "SHOW GRANTS FOR '$user'@'$place'" 2>/dev/null |
+      sed -n "s/^GRANT ALL PRIVILEGES ON \`\([^\`]*\)\`\.\* TO .*/$user $place \1/p"
+  done
+done
+"""
+"""Only lines without the hash of a password leave the node."""
+
+
 def run(node: Node, script: str, secrets: Secrets, *, seconds: float) -> str:
     """Standard output of a script run as root on a node."""
     login, host = remote.login_key_pair(secrets), remote.host_key_pair(node, secrets)
@@ -41,41 +68,65 @@ def run(node: Node, script: str, secrets: Secrets, *, seconds: float) -> str:
 def report(node: Node, site: Site, secrets: Secrets) -> NodeReport:
     """Log in to a node once and have it say everything."""
     units = units_of(site, node)
-    script = f"; echo {_RULE}; ".join(
+    files = [file.path for file in (*remote.foundation(site), *site.files_on(node))]
+    packages = shlex.join(site.packages(node))
+    script = f"\necho {_RULE}\n".join(
         [
             f"ip -4 -o address show to {site.topology.vip}",
             "chronyc -n -c tracking 2>&1",
+            holdings_script(files, f". {remote.LIBRARY_PATH}", f"{site.release.absent} {packages}"),
             shlex.join(["systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", "--", *units]),
         ]
     )
     return read_report(run(node, script, secrets, seconds=web.SECONDS), units)
 
 
+def holdings_script(files: Iterable[str], library: str, absent: str) -> str:
+    """Script that prints owner, mode, SHA-256 and path of each file that is there, then the packages that are not.
+
+    `absent`: the command for these, found once `library` is read; without it nothing is said of packages.
+    """
+    return _HOLDINGS.format(files=shlex.join(files), rule=_RULE, library=library, absent=absent)
+
+
 def units_of(site: Site, node: Node) -> tuple[str, ...]:
     """The units that are to run on a node, in catalogue order."""
-    return tuple(
-        unit
-        for service in site.catalogue
-        if node in service.nodes(site.topology)
-        for unit in site.packaging(service).units
-    )
+    return tuple(unit for service in site.services(node) for unit in site.packaging(service).units)
+
+
+def grants(node: Node, users: Iterable[str], secrets: Secrets) -> frozenset[Grant]:
+    """What the database lets these users do, as its root is told on its own machine."""
+    names = " ".join(users)
+    return read_grants(run(node, _GRANTS.format(users=names), secrets, seconds=web.SECONDS))
+
+
+def read_grants(output: str) -> frozenset[Grant]:
+    """What the script for grants printed."""
+    return frozenset(Grant(*line.split()) for line in output.splitlines())
 
 
 def read_report(output: str, units: Sequence[str]) -> NodeReport:
     """What a node's script printed."""
     parts = output.split(f"{_RULE}\n")
     blocks = parts[-1].strip().split("\n\n")
-    if len(parts) != 3 or len(blocks) != len(units):
+    if len(parts) != 5 or len(blocks) != len(units):
         raise UnansweredError(f"not understood: {output.strip()[-200:]!r}")
     states = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
     return NodeReport(
         holds_vip=bool(parts[0].strip()),
         clock=_clock(parts[1].strip()),
+        files=dict(_file(line) for line in parts[2].splitlines()),
+        absent=tuple(parts[3].split()),
         units={
             unit: UnitState(*(state.get(each, "") for each in _UNIT_PROPERTIES))
             for unit, state in zip(units, states, strict=True)
         },
     )
+
+
+def _file(line: str) -> tuple[str, FileState]:
+    owner, mode, sha256, path = line.split(" ", 3)
+    return path, FileState(owner=owner, mode=mode, sha256=sha256)
 
 
 def _clock(line: str) -> Clock | UnansweredError:
