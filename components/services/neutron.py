@@ -26,8 +26,8 @@ def _neutron_conf(site: Site, node: Node) -> Ini:
         },
         **keystone.authtoken(site, "neutron"),
         "agent": {
+            # No root_helper_daemon: its client asks a hundred times a second whether the daemon lives.
             "root_helper": "sudo neutron-rootwrap /etc/neutron/rootwrap.conf",
-            "root_helper_daemon": "sudo neutron-rootwrap-daemon /etc/neutron/rootwrap.conf",
             "report_interval": _REPORT_SECONDS,
         },
         "oslo_concurrency": {"lock_path": "/var/lib/neutron/tmp"},
