@@ -4,10 +4,10 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify repair status logs snapshot restore snapshots shell test e2e faults clean
+.PHONY: help setup up preview refresh destroy verify repair status logs snapshot restore snapshots backup restore-db backups shell test e2e faults clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z0-9 ]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: ## Install and build everything that `pulumi up` needs
 up: ## Set up, check, make the cloud, verify it (INSTANCE=1: by booting an instance, too)
@@ -21,6 +21,9 @@ logs: ## Collect logs and configuration of all nodes in one file, secrets masked
 snapshot: ## Keep disks, memory and state of the whole lab as NAME
 restore: ## Bring the lab back as it was at snapshot NAME
 snapshots: ## List the snapshots (DELETE=NAME: delete one first)
+backup: ## Keep all databases and token keys as NAME, encrypted
+restore-db: ## Load databases and token keys as they were at backup NAME
+backups: ## List the backups
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes
@@ -35,7 +38,7 @@ destroy repair:
 	@python3 tools/bootstrap.py
 	@$(TOOLS) $@ $(if $(YES),--yes)
 
-snapshot restore:
+snapshot restore backup restore-db:
 	@test -n "$(NAME)" || { echo "error: $@ wants a name: make $@ NAME=…" >&2; exit 1; }
 	@python3 tools/bootstrap.py
 	@$(TOOLS) $@ "$(NAME)"
@@ -44,7 +47,7 @@ test e2e faults:
 	@python3 tools/bootstrap.py --dev
 	@$(TOOLS) $@ $(OPTIONS)
 
-verify status logs snapshots clean:
+verify status logs snapshots backups clean:
 	@test -x .venv/bin/python || { echo "error: nothing is set up here" >&2; echo "remedy: make setup" >&2; exit 1; }
 	@$(TOOLS) $@ $(OPTIONS)
 

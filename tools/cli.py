@@ -12,6 +12,7 @@ from typing import Any
 
 from components import config
 from tools import (
+    backup,
     clean,
     cloud_image,
     engine,
@@ -258,6 +259,22 @@ def _snapshots(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _backup(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.backup.take")
+
+
+def _restore_db(arguments: argparse.Namespace) -> int:
+    host = hypervisor.known()
+    status = _ask(arguments, "tools.backup.restore")
+    return status or (0 if host.entered() else _verified(host, arguments.stack, ()))
+
+
+def _backups(arguments: argparse.Namespace) -> int:
+    for head, size in backup.listing(arguments.stack):
+        print(f"{head.name:41} {head.made} {size / 1024**2:6.1f} MiB  {', '.join(head.databases)}")
+    return 0
+
+
 def _clean(_: argparse.Namespace) -> int:
     clean.run()
     return 0
@@ -331,6 +348,9 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "snapshot": (_snapshot, "keep disks, memory and state of all machines under the name NAME"),
     "restore": (_restore, "bring the lab back as it was at snapshot NAME"),
     "snapshots": (_snapshots, "list the snapshots; NAME: delete that one first"),
+    "backup": (_backup, "keep all databases and Keystone's keys, encrypted, under the name NAME"),
+    "restore-db": (_restore_db, "load databases and keys as they were at backup NAME"),
+    "backups": (_backups, "list the backups"),
     "orphans": (_orphans, "delete what a killed engine was making in the cloud"),
     "clocks": (_clocks, "set the machines' clocks by this machine's"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),

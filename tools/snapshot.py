@@ -6,7 +6,6 @@ secrets included.
 """
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -17,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from tools import digest, leftovers, made, paths, stack, steps
+from tools import digest, leftovers, made, names, paths, stack, steps
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import delete_domain, names, pool_directory, virsh, volumes
+from tools.hypervisor.virsh import delete_domain, pool_directory, virsh, volumes
+from tools.hypervisor.virsh import names as names_in
 from tools.steps import StepError
 
 ROOT = paths.STATE / "snapshots"
@@ -32,7 +32,6 @@ SLACK = 256 * MIB
 MOVE_SECONDS = 300
 """Limit of writing or reading the memory of one machine."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}")
 _PROGRAM = ("__main__.py", "Pulumi.yaml", "cloud-init", "components")
 """What decides which resources there are."""
 
@@ -89,12 +88,10 @@ def table(snapshots: Iterable[Snapshot]) -> str:
 def get(stack_name: str, name: str) -> Snapshot:
     """The stack's snapshot of that name; StepError if there is none."""
     file = ROOT / stack_name / name / "snapshot.json"
-    if not _NAME.fullmatch(name) or not file.exists():
+    if not names.allowed(name) or not file.exists():
         own = ", ".join(each.name for each in listing(stack_name)) or "there are none"
         others = "".join(
-            f"; stack {each} has one"
-            for each in stack.names()
-            if _NAME.fullmatch(name) and (ROOT / each / name).is_dir()
+            f"; stack {each} has one" for each in stack.names() if names.allowed(name) and (ROOT / each / name).is_dir()
         )
         raise StepError(f"stack {stack_name} has no snapshot {name!r}{others}; its snapshots: {own}", "make snapshots")
     return _read(file)
@@ -110,11 +107,7 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
 
     StepError, with nothing changed, for a name that is taken or not allowed, a lab that is not whole, too small a disk.
     """
-    if not _NAME.fullmatch(name):
-        raise StepError(
-            f"NAME: {name!r} is not allowed; allowed: lower-case letters, digits, '.' and '-', 41 at most, "
-            "the first a letter or digit"
-        )
+    names.check(name)
     target = ROOT / stack_name / name
     if target.exists():
         raise StepError(
@@ -205,7 +198,7 @@ def program() -> str:
 def _check_machines(host: Hypervisor, stack_name: str, machines: Collection[str]) -> None:
     if not machines:
         raise StepError(f"stack {stack_name} has no machines", f"make up STACK={stack_name}")
-    stopped = sorted(set(machines) - names(host.uri, "list"))
+    stopped = sorted(set(machines) - names_in(host.uri, "list"))
     if stopped:
         raise StepError(f"of stack {stack_name}, {', '.join(stopped)} does not run", f"make up STACK={stack_name}")
 
@@ -258,7 +251,7 @@ def _check_space(directory: Path, wanted: int) -> None:
 
 def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
     """Machines in libvirt that are the stack's; StepError if one that is not has a name of the snapshot's."""
-    there, own = names(host.uri, "list", "--all"), made.by(stack_name, made.DOMAIN).keys()
+    there, own = names_in(host.uri, "list", "--all"), made.by(stack_name, made.DOMAIN).keys()
     pool = volumes(host.uri, host.pool).values()
     foreign = [
         machine
@@ -271,10 +264,10 @@ def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
 
 
 def _ensure_network(uri: str, file: Path) -> None:
-    if file.stem not in names(uri, "net-list", "--all"):
+    if file.stem not in names_in(uri, "net-list", "--all"):
         virsh(uri, "net-define", file)
         virsh(uri, "net-autostart", file.stem)
-    if file.stem not in names(uri, "net-list"):
+    if file.stem not in names_in(uri, "net-list"):
         virsh(uri, "net-start", file.stem)
 
 

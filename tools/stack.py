@@ -232,6 +232,14 @@ def _environment() -> dict[str, str]:
     return {**kept, **toolchain.environment(toolchain.ensure()), **own}
 
 
+def passphrase() -> str:
+    """What the stacks' secrets are encrypted by."""
+    given = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
+    if given is not None:
+        return given
+    return Path(os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", PASSPHRASE)).read_text().strip()
+
+
 def own_passphrase() -> bool:
     """Whether the passphrase is the generated one in `.lab`."""
     file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", str(PASSPHRASE))
@@ -277,9 +285,6 @@ def _proof_holds(stack: str, settings: Mapping[str, Any]) -> bool:
 
 def _proof(settings: Mapping[str, Any]) -> str:
     """Digest of backend, passphrase and what it encrypts; slow on purpose, since a user's passphrase may be short."""
-    passphrase = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
-    if passphrase is None:
-        passphrase = Path(os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", PASSPHRASE)).read_text().strip()
     salt = json.dumps(
         [
             os.environ.get("PULUMI_BACKEND_URL", _BACKEND_URL),
@@ -287,7 +292,7 @@ def _proof(settings: Mapping[str, Any]) -> str:
             settings.get("config", {}).get(MASTER_SECRET),
         ]
     )
-    return hashlib.scrypt(passphrase.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
+    return hashlib.scrypt(passphrase().encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
 
 
 def _pulumi(stack: str, *words: str, stdin: str = "") -> str:

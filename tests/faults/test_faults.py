@@ -158,6 +158,23 @@ def test_a_repair_brings_back_what_was_changed_by_hand(faulty: Faulty) -> None:
     assert faulty.planned() == []
 
 
+CATALOG = "mysql --batch -e 'SELECT * FROM keystone.service; SELECT * FROM keystone.endpoint'"
+
+
+def test_a_backup_brings_a_dropped_database_back(faulty: Faulty) -> None:
+    """With just what was in it."""
+    lab = faulty.lab
+    catalog = lab.on("controller1", CATALOG)
+    with faulty.timed("none", "backup"):
+        lab.make("backup", "NAME=before", seconds=300)
+    lab.on("controller1", "mysql -e 'DROP DATABASE keystone; DELETE FROM glance.images'")
+    assert faulty.wrong()
+    with faulty.timed("database dropped", "restored from backup, green"):
+        lab.make("restore-db", "NAME=before", seconds=900)
+    assert lab.on("controller1", CATALOG) == catalog
+    assert faulty.planned() == []
+
+
 KILLS = 12
 
 

@@ -61,8 +61,13 @@ done
 
 def run(node: Node, script: str, secrets: Secrets, *, seconds: float) -> str:
     """Standard output of a script run as root on a node."""
+    return fetch(node, script, secrets, seconds=seconds).decode(errors="replace")
+
+
+def fetch(node: Node, script: str, secrets: Secrets, *, seconds: float, stdin: bytes = b"") -> bytes:
+    """The same as bytes, with something to read for the script."""
     login, host = remote.login_key_pair(secrets), remote.host_key_pair(node, secrets)
-    return ssh.run(str(node.address), script, login=login, host=host, seconds=seconds)
+    return ssh.fetch(str(node.address), script, login=login, host=host, seconds=seconds, stdin=stdin)
 
 
 def report(node: Node, site: Site, secrets: Secrets) -> NodeReport:

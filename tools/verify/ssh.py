@@ -15,11 +15,13 @@ def run(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: fl
     return fetch(address, script, login=login, host=host, seconds=seconds, port=port).decode(errors="replace")
 
 
-def fetch(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: float, port: int = 22) -> bytes:
-    """The same, as bytes."""
+def fetch(
+    address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: float, port: int = 22, stdin: bytes = b""
+) -> bytes:
+    """The same, as bytes; the script reads `stdin`."""
     try:
         with socket.create_connection((address, port), timeout=min(web.CONNECT_SECONDS, seconds)) as link:
-            return asyncio.run(_fetch(link, address, script, login, host, seconds))
+            return asyncio.run(_fetch(link, address, script, login, host, seconds, stdin))
     except TimeoutError:
         raise UnansweredError(f"SSH to {address}: timed out") from None
     except asyncssh.HostKeyNotVerifiable:
@@ -29,7 +31,7 @@ def fetch(address: str, script: str, *, login: KeyPair, host: KeyPair, seconds: 
 
 
 async def _fetch(
-    link: socket.socket, address: str, script: str, login: KeyPair, host: KeyPair, seconds: float
+    link: socket.socket, address: str, script: str, login: KeyPair, host: KeyPair, seconds: float, stdin: bytes
 ) -> bytes:
     async with (
         asyncio.timeout(seconds),
@@ -42,7 +44,7 @@ async def _fetch(
             known_hosts=([asyncssh.import_public_key(host.public)], [], []),
         ) as connection,
     ):
-        done = await connection.run(script, encoding=None)
+        done = await connection.run(script, input=stdin, encoding=None)
     assert isinstance(done.stdout, bytes)
     assert isinstance(done.stderr, bytes)
     if done.exit_status:
