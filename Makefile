@@ -4,7 +4,7 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify repair status logs snapshot restore snapshots backup restore-db backups shell test e2e faults clean
+.PHONY: help setup up preview refresh destroy verify repair status logs snapshot restore clone snapshots backup restore-db backups shell test e2e faults clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,7 @@ status: ## Show nodes, services and endpoints (JSON=1: as JSON)
 logs: ## Collect logs and configuration of all nodes in one file, secrets masked
 snapshot: ## Keep disks, memory and state of the whole lab as NAME
 restore: ## Bring the lab back as it was at snapshot NAME
+clone: ## Make the stack TO that begins with snapshot NAME of STACK
 snapshots: ## List the snapshots (DELETE=NAME: delete one first)
 backup: ## Keep all databases and token keys as NAME, encrypted
 restore-db: ## Load databases and token keys as they were at backup NAME
@@ -42,6 +43,10 @@ snapshot restore backup restore-db:
 	@test -n "$(NAME)" || { echo "error: $@ wants a name: make $@ NAME=…" >&2; exit 1; }
 	@python3 tools/bootstrap.py
 	@$(TOOLS) $@ "$(NAME)"
+
+clone:
+	@test -n "$(NAME)" -a -n "$(TO)" || { echo "error: clone wants two names: make clone NAME=… TO=…" >&2; exit 1; }
+	@$(TOOLS) clone "$(NAME)" "$(TO)"
 
 test e2e faults:
 	@python3 tools/bootstrap.py --dev

@@ -14,6 +14,7 @@ from components import config
 from tools import (
     backup,
     clean,
+    clone,
     cloud_image,
     engine,
     hypervisor,
@@ -252,6 +253,13 @@ def _restore(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _clone(arguments: argparse.Namespace) -> int:
+    name, to = arguments.options
+    clone.clone(arguments.stack, name, to)
+    print(f"stack {to} is made; while {arguments.stack} is not up: make restore STACK={to} NAME={name}")
+    return 0
+
+
 def _snapshots(arguments: argparse.Namespace) -> int:
     for name in arguments.options:
         snapshot.delete(arguments.stack, name)
@@ -347,6 +355,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "logs": (_logs, "collect logs and configuration of all nodes in one file, secrets masked"),
     "snapshot": (_snapshot, "keep disks, memory and state of all machines under the name NAME"),
     "restore": (_restore, "bring the lab back as it was at snapshot NAME"),
+    "clone": (_clone, "make another stack, TO, that begins with the snapshot NAME"),
     "snapshots": (_snapshots, "list the snapshots; NAME: delete that one first"),
     "backup": (_backup, "keep all databases and Keystone's keys, encrypted, under the name NAME"),
     "restore-db": (_restore_db, "load databases and keys as they were at backup NAME"),

@@ -251,7 +251,12 @@ def _check_space(directory: Path, wanted: int) -> None:
 
 def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
     """Machines in libvirt that are the stack's; StepError if one that is not has a name of the snapshot's."""
-    there, own = names_in(host.uri, "list", "--all"), made.by(stack_name, made.DOMAIN).keys()
+    there, owners = names_in(host.uri, "list", "--all"), made.owners(made.DOMAIN)
+    own = {machine for machine, owner in owners.items() if owner == stack_name}
+    for machine in sorted(there & snapshot.machines.keys() & owners.keys() - own):
+        raise StepError(
+            f"libvirt has the machine {machine} of stack {owners[machine]}", f"make destroy STACK={owners[machine]}"
+        )
     pool = volumes(host.uri, host.pool).values()
     foreign = [
         machine

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tools import paths, snapshot
+from tools import made, paths, snapshot
 from tools.hypervisor import Hypervisor
 from tools.steps import StepError
 
@@ -112,6 +112,16 @@ def test_a_disk_too_small_is_told_before_anything_is_stopped(monkeypatch: pytest
     with pytest.raises(StepError) as error:
         snapshot.restore(HOST, "lab", "fresh")
     assert str(error.value) == f"{snapshot.ROOT}: 768 MiB free, up to 3072 MiB wanted"
+
+
+def test_another_stack_s_machines_of_the_same_names_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks of one checkout share a pool, so that their disks do not tell whose they are."""
+    keep()
+    monkeypatch.setattr(snapshot, "names_in", lambda *_: {"openstack-node1"})
+    monkeypatch.setattr(made, "owners", lambda _: {"openstack-node1": "compact"})
+    with pytest.raises(StepError, match="libvirt has the machine openstack-node1 of stack compact") as error:
+        snapshot.restore(HOST, "lab", "fresh")
+    assert error.value.remedy == "make destroy STACK=compact"
 
 
 def test_the_programs_version_follows_what_makes_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
