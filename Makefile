@@ -4,7 +4,7 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify repair status logs snapshot restore clone snapshots backup restore-db backups shell test e2e faults clean
+.PHONY: help setup up preview refresh destroy verify repair rotate status logs snapshot restore clone snapshots backup restore-db backups shell test e2e faults clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -16,6 +16,7 @@ refresh: ## Bring Pulumi's state in line with what exists
 destroy: ## Delete everything that `make up` made (YES=1: without asking)
 verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON; INSTANCE=1: boot an instance, too)
 repair: ## Bring back what somebody changed by hand, after a preview (YES=1: without asking)
+rotate: ## Another master secret, or another value of password NAME, after a preview (YES=1: without asking)
 status: ## Show nodes, services and endpoints (JSON=1: as JSON)
 logs: ## Collect logs and configuration of all nodes in one file, secrets masked
 snapshot: ## Keep disks, memory and state of the whole lab as NAME
@@ -35,9 +36,9 @@ setup up preview refresh shell:
 	@python3 tools/bootstrap.py
 	@$(TOOLS) $@ $(OPTIONS)
 
-destroy repair:
+destroy repair rotate:
 	@python3 tools/bootstrap.py
-	@$(TOOLS) $@ $(if $(YES),--yes)
+	@$(TOOLS) $@ $(OPTIONS) $(if $(YES),--yes)
 
 snapshot restore backup restore-db:
 	@test -n "$(NAME)" || { echo "error: $@ wants a name: make $@ NAME=…" >&2; exit 1; }
@@ -60,4 +61,5 @@ up: OPTIONS = $(if $(INSTANCE),--instance)
 verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance)
 status: OPTIONS = $(if $(JSON),--json)
 snapshots: OPTIONS = $(DELETE)
+rotate: OPTIONS = $(NAME)
 faults: OPTIONS = $(if $(SEED),--seed=$(SEED))

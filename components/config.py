@@ -115,6 +115,7 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
     site = replace(site, options=_options(reader, site))
     secrets = Secrets(
         master=reader.matching("masterSecret", re.compile(r".{32,}"), "32 characters or more; `make setup` makes one"),
+        machine=reader.matching("machineSecret", re.compile(r"(.{32,})?"), "32 characters or more, or nothing"),
         guide=reader.one_of("passwords", ("derived", "guide")) == "guide",
         overrides=_overrides(reader),
     )
@@ -159,7 +160,7 @@ class _Reader:
     def matching(self, key: str, pattern: re.Pattern[str], allowed: str) -> str:
         value = self.text(key)
         if not pattern.fullmatch(value):
-            self.reject(key, "***" if key == "masterSecret" and value else value, allowed)
+            self.reject(key, "***" if key in ("masterSecret", "machineSecret") and value else value, allowed)
         return value
 
     def one_of(self, key: str, allowed: Mapping[str, object] | tuple[str, ...]) -> str:

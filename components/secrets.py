@@ -50,9 +50,14 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """The source of all secrets. `overrides` by name win over the guide's, which win over derived ones."""
+    """The source of all secrets. `overrides` by name win over the guide's, which win over derived ones.
+
+    `machine` is what lasts as long as the machines follows from: their keys, and the first keys of Keystone; nothing
+    means `master`.
+    """
 
     master: str = field(repr=False)
+    machine: str = field(default="", repr=False)
     guide: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -66,7 +71,7 @@ class Secrets:
             case "password" | "secret":
                 return base64.b32encode(self._derive(name, 15)).decode().lower()
             case "fernet":
-                return base64.urlsafe_b64encode(self._derive(name, 32)).decode()
+                return base64.urlsafe_b64encode(self._derive(name, 32, self.machine)).decode()
             case "vrrp":
                 return base64.b32encode(self._derive(name, 5)).decode().lower()
             case _:
@@ -74,8 +79,11 @@ class Secrets:
 
     def values(self, texts: Iterable[str]) -> dict[str, str]:
         """The secrets that the texts name with placeholders, sorted by name."""
-        names = {in_file or in_script for text in texts for in_file, in_script in PLACEHOLDER.findall(text)}
-        return {name: self.value(name) for name in sorted(names)}
+        return {name: self.value(name) for name in sorted(self.names(texts))}
+
+    def names(self, texts: Iterable[str]) -> set[str]:
+        """The names of the secrets that the texts hold placeholders of."""
+        return {in_file or in_script for text in texts for in_file, in_script in PLACEHOLDER.findall(text)}
 
     def fill(self, text: str) -> str:
         """The text with every secret in place of its placeholder, as it stands on the machine."""
@@ -83,18 +91,18 @@ class Secrets:
 
     def fingerprint(self, values: Mapping[str, str]) -> str:
         """A short digest that changes with any of the values and tells nothing about them."""
-        keyed = hashlib.blake2b(key=self._derive("fingerprint", 32), digest_size=8)
+        keyed = hashlib.blake2b(key=self._derive("fingerprint", 32, self.machine), digest_size=8)
         for name, value in sorted(values.items()):
             keyed.update(f"{name}={value}\n".encode())
         return keyed.hexdigest()
 
     def ssh_key(self, name: str) -> KeyPair:
         """An ECDSA P-256 key: unlike Ed25519 its PEM form is the same at every run, and every OpenSSH reads it."""
-        return _ssh_key(self._derive(f"ssh:{name}", 48), name)
+        return _ssh_key(self._derive(f"ssh:{name}", 48, self.machine), name)
 
-    def _derive(self, name: str, length: int) -> bytes:
-        info = f"openstack-lab:{name}".encode()
-        return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=info).derive(self.master.encode())
+    def _derive(self, name: str, length: int, source: str = "") -> bytes:
+        info, source = f"openstack-lab:{name}".encode(), source or self.master
+        return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=info).derive(source.encode())
 
 
 @cache

@@ -25,6 +25,7 @@ from tools import (
     paths,
     preflight,
     repair,
+    rotate,
     shell,
     snapshot,
     stack,
@@ -196,6 +197,24 @@ def _repair(arguments: argparse.Namespace) -> int:
     return _verified(host, name, ()) if wrong else 0
 
 
+def _rotate(arguments: argparse.Namespace) -> int:
+    name, asked = arguments.stack, "--yes" not in arguments.options
+    if asked and not sys.stdin.isatty():
+        raise StepError(f"rotating secrets of stack {name} wants a confirmation, and there is no terminal", "YES=1")
+    host = set_up(name)
+    stack.unlock(name)
+    file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
+    before = file.read_text()
+    rotate.change(name, *(option for option in arguments.options if option != "--yes"))
+    if engine.run("preview", name, host) or (asked and input("Go on with this? (yes): ") != "yes"):
+        file.write_text(before)
+        print("nothing was rotated", file=sys.stderr)
+        return 1
+    status = engine.up(name, host) or _verified(host, name, ())
+    print(steps.table())
+    return status
+
+
 def _preview(arguments: argparse.Namespace) -> int:
     preflight.check_configuration(arguments.stack)
     return engine.run("preview", arguments.stack, set_up(arguments.stack), arguments.options)
@@ -351,6 +370,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "destroy": (_destroy, "delete everything that `up` made; --yes: without asking"),
     "verify": (_verify, "ask the cloud's own APIs whether it works; --instance: boot an instance, too"),
     "repair": (_repair, "bring back what was changed by hand, after a preview; --yes: without asking"),
+    "rotate": (_rotate, "another master secret, or another value of password NAME, after a preview"),
     "status": (_status, "nodes, services, endpoints at a glance"),
     "logs": (_logs, "collect logs and configuration of all nodes in one file, secrets masked"),
     "snapshot": (_snapshot, "keep disks, memory and state of all machines under the name NAME"),

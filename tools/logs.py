@@ -106,10 +106,7 @@ def collect(config: Config, name: str, seconds: float) -> Path:
 def secret_values(config: Config) -> set[str]:
     """Every password and key of the lab; without the guide's own, which are public."""
     site, secrets = config.site, config.secrets
-    names = {f"{service.name}_database_password" for service in site.catalogue if service.databases}
-    names |= {f"{service.name}_identity_password" for service in site.catalogue if service.has_user}
-    names |= {client.password_name for client in (ADMIN, DEMO)} | set(secrets.overrides)
-    names |= secrets.values(_texts(site)).keys()
+    names = secret_names(config)
     values = {
         value
         for name in names
@@ -117,7 +114,7 @@ def secret_values(config: Config) -> set[str]:
         if name in secrets.overrides or not (secrets.guide and value == guide_password(name))
     }
     statistics = f"{haproxy.STATS_USER}:{secrets.value('haproxy_stats_password')}"
-    values |= {secrets.master, base64.b64encode(statistics.encode()).decode()}
+    values |= {secrets.master, secrets.machine or secrets.master, base64.b64encode(statistics.encode()).decode()}
     keys = [
         remote.login_key_pair(secrets),
         secrets.ssh_key(TENANT_KEY),
@@ -125,6 +122,15 @@ def secret_values(config: Config) -> set[str]:
     ]
     # A key is known by each of its lines, wherever its line ends went.
     return values | {line for key in keys for line in key.private.splitlines() if not line.startswith("-----")}
+
+
+def secret_names(config: Config) -> set[str]:
+    """Names of all secrets but the keys for SSH."""
+    site, secrets = config.site, config.secrets
+    names = {f"{service.name}_database_password" for service in site.catalogue if service.databases}
+    names |= {f"{service.name}_identity_password" for service in site.catalogue if service.has_user}
+    names |= {client.password_name for client in (ADMIN, DEMO)} | set(secrets.overrides)
+    return names | secrets.names(_texts(site))
 
 
 def _texts(site: Site) -> Iterator[str]:

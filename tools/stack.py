@@ -143,6 +143,11 @@ def export(stack: str) -> str:
     return _pulumi(stack, "stack", "export", "--stack", stack)
 
 
+def set_secret(stack: str, key: str, value: str) -> None:
+    """Put a secret, encrypted, into the stack's file; `key` without namespace, a path such as `passwordOverrides.x`."""
+    _pulumi(stack, "config", "set", "--secret", "--path", f"{PROJECT}:{key}", "--stack", stack, stdin=value)
+
+
 def load(stack: str, state: Path) -> None:
     """Put an exported state in place of the stack's own."""
     _pulumi(stack, "stack", "import", "--stack", stack, "--file", str(state))

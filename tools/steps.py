@@ -131,7 +131,7 @@ def take_over(file: Path) -> None:
 
 def table() -> str:
     """The finished steps with their times, and the sum."""
-    width = max(len(timing.name) for timing in timings)
+    width = max((len(timing.name) for timing in timings), default=0)
     rows = [f"{timing.name:{width}}  {timing.seconds:7.1f} s  {timing.outcome}" for timing in timings]
     total = sum(timing.seconds for timing in timings if not timing.name.startswith(" "))
     return "\n".join([*rows, f"{'total':{width}}  {total:7.1f} s"])

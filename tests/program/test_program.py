@@ -375,6 +375,23 @@ def test_a_changed_password_restarts_what_reads_it() -> None:
     }
 
 
+def test_a_rotated_master_secret_reaches_all_that_reads_a_password_and_no_machine() -> None:
+    """Services without a password of their own go on as they are."""
+    rotated = json.dumps({"masterSecret": "another-master-secret-of-forty-letters..", "machineSecret": stacks.MASTER})
+    before, after = (engine.run("lab", changes) for changes in ("{}", rotated))
+    others = {name for name in before if not before[name].type.startswith("command:")}
+    assert {name.rpartition(" ")[2] for name in others if before[name].inputs != after[name].inputs} == {
+        *(f"{service.name}-user" for service in stacks.load("lab").site.catalogue if service.has_user),
+        *("myuser", "identity", "cloud", "tenant"),
+    }
+    renewed = changed(engine.commands(before), engine.commands(after))
+    started = {name for name in renewed if name.endswith("-start")}
+    assert {"nova-controller1-start", "rabbitmq-mysql-master-start", "keepalived-haproxy1-start"} <= started
+    assert not started & {"time-node1-start", "network-node1-start", "mariadb-mysql-master-start"}
+    assert {"keystone-bootstrap", "mariadb-mysql-master-secure", "nova-database"} <= renewed
+    assert not renewed & {"node1-login", "node1-packages"}
+
+
 def test_a_configuration_is_checked_before_every_start() -> None:
     """A file that HAProxy would refuse never takes the running one down."""
     script = engine.commands(engine.run("lab"))["haproxy-haproxy1-start"].inputs["create"]

@@ -1,0 +1,30 @@
+"""`make rotate`: another master secret, or another value of one password. The next update carries it everywhere."""
+
+import secrets
+
+from tools import logs, stack, stack_values
+from tools.steps import StepError
+
+
+def change(stack_name: str, secret_name: str = "") -> None:
+    """Draw the secret anew in the stack's configuration; no name means the master secret.
+
+    StepError, with nothing changed, for a name that is none, or where no password follows from the master secret.
+    """
+    config = stack_values.complete(stack_name)
+    if secret_name:
+        allowed = sorted(name for name in logs.secret_names(config) if name.endswith(("_password", "_secret")))
+        if secret_name not in allowed:
+            raise StepError(
+                f"NAME: {secret_name!r} is no password of stack {stack_name}; allowed: {', '.join(allowed)}"
+            )
+        stack.set_secret(stack_name, f"passwordOverrides.{secret_name}", secrets.token_urlsafe(18))
+        return
+    if config.secrets.guide:
+        raise StepError(
+            f"stack {stack_name} has the guide's passwords, which follow from no secret",
+            f"pulumi config set -s {stack_name} openstack-lab:passwords derived, then make up; or NAME=…",
+        )
+    if not config.secrets.machine:
+        stack.set_secret(stack_name, "machineSecret", config.secrets.master)
+    stack.set_secret(stack_name, "masterSecret", secrets.token_urlsafe(32))
