@@ -202,7 +202,7 @@ ZED_DEBIAN12 = Release(
         "keepalived": Packaging(packages=("keepalived",), units=("keepalived.service",)),
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
-            units=("keystone.service",),
+            units=("keystone.service", "keystone-token-keys.timer"),
             files=(_uwsgi("keystone", keystone.PORT, "/etc/keystone/keystone-uwsgi.ini"),),
             logs=("/var/log/keystone/keystone.log",),
         ),

@@ -1,7 +1,7 @@
 """Keystone: Fernet tokens, credential keys, bootstrap of RegionOne (guide 4.7.1)."""
 
 from components.services.ini import Ini
-from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site, Task, When
+from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site, Task, Text, When
 from components.topology import Node, Role
 
 PORT = 5000
@@ -51,8 +51,61 @@ def _keystone_conf(site: Site, _node: Node) -> Ini:
     }
 
 
+_TOKEN_KEYS = "/usr/local/sbin/keystone-token-keys"
+_TOKEN_SEED = "/etc/keystone/token-seed"
+
+_TOKEN_KEYS_SCRIPT = """\
+#!/usr/bin/python3
+# keystone-token-keys SEED DIRECTORY [TIME]: Keystone's Fernet keys of the week. 2, the highest, makes tokens; 1 is last
+# week's; 0 is next week's, for tokens of a controller that is ahead. They follow from seed and date: all controllers
+# have the same without a word between them.
+import base64, hashlib, hmac, os, sys, time
+
+seed, directory = open(sys.argv[1], "rb").read().strip(), sys.argv[2]
+week = int(float(sys.argv[3]) if len(sys.argv) > 3 else time.time()) // (7 * 24 * 3600)
+# In this order a key that makes tokens can read them at every moment.
+for number, which in ((1, week - 1), (2, week), (0, week + 1)):
+    key = base64.urlsafe_b64encode(hmac.new(seed, str(which).encode(), hashlib.sha256).digest())
+    new = os.path.join(directory, f".{number}.new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(key)
+    os.replace(new, os.path.join(directory, str(number)))
+"""
+
+_TOKEN_KEYS_SERVICE = f"""\
+[Unit]
+Description=Keystone's token keys of the week
+
+[Service]
+Type=oneshot
+User=keystone
+ExecStart={_TOKEN_KEYS} {_TOKEN_SEED} /etc/keystone/fernet-keys
+"""
+
+_TOKEN_KEYS_TIMER = """\
+[Unit]
+Description=Another token key of Keystone every week
+
+[Timer]
+OnCalendar=Thu 00:00:00 UTC
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+"""Weeks since 1970 begin on Thursdays."""
+
+
+def _constant(text: str) -> Text:
+    return lambda _site, _node: text
+
+
 def _keys(_site: Site, _node: Node) -> str:
-    return """seed_keys() {  # DIRECTORY KEY...: what `keystone-manage fernet_setup` leaves, without its start-up time
+    return (
+        f"""install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys
+run_as keystone {_TOKEN_KEYS} {_TOKEN_SEED} /etc/keystone/fernet-keys
+"""
+        + """seed_keys() {  # DIRECTORY KEY...: what `keystone-manage fernet_setup` leaves, without its start-up time
   local directory=$1 number=0 key
   shift
   install -d -m 0700 -o keystone -g keystone "$directory"
@@ -63,9 +116,9 @@ def _keys(_site: Site, _node: Node) -> str:
   done
   chown keystone:keystone "$directory"/*
 }
-seed_keys /etc/keystone/fernet-keys "${secret[token_0_fernet]}" "${secret[token_1_fernet]}"
 seed_keys /etc/keystone/credential-keys "${secret[credential_0_fernet]}" "${secret[credential_1_fernet]}"
 """
+    )
 
 
 def _bootstrap(site: Site, _node: Node) -> str:
@@ -83,7 +136,13 @@ KEYSTONE = Service(
     name="keystone",
     roles=(Role.CONTROLLER,),
     after=("mariadb", "memcached", "haproxy", "keepalived"),
-    files=(ConfigFile(path="/etc/keystone/keystone.conf", content=_keystone_conf, group="keystone", mode="0640"),),
+    files=(
+        ConfigFile(path="/etc/keystone/keystone.conf", content=_keystone_conf, group="keystone", mode="0640"),
+        ConfigFile(path=_TOKEN_SEED, content=_constant("@token_fernet@\n"), group="keystone", mode="0640"),
+        ConfigFile(path=_TOKEN_KEYS, content=_constant(_TOKEN_KEYS_SCRIPT), mode="0755"),
+        ConfigFile(path="/etc/systemd/system/keystone-token-keys.service", content=_constant(_TOKEN_KEYS_SERVICE)),
+        ConfigFile(path="/etc/systemd/system/keystone-token-keys.timer", content=_constant(_TOKEN_KEYS_TIMER)),
+    ),
     migrations=(Migration(database="keystone", command="keystone-manage db_sync"),),
     tasks=(
         Task(name="keys", script=_keys, once=False),

@@ -116,6 +116,11 @@ def _nested(section: str, value: Any) -> Iterator[Setting]:
             yield section, str(key), str(inner)
 
 
+def _whole(text: str) -> Iterator[Setting]:
+    """A program, or a file with one thing in it."""
+    yield "", "(all)", text
+
+
 def _lines(text: str) -> Iterator[str]:
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
@@ -129,6 +134,8 @@ _FORMATS: dict[str, Callable[[str], Iterator[Setting]]] = {
     "/etc/sysconfig/*": _shell,
     "*-openrc": _shell,
     "*.sh": _restarts,
+    "/usr/local/sbin/*": _whole,
+    "token-seed": _whole,
     "*.py": _python,
     "local_settings": _python,
     "*.yaml": _yaml,

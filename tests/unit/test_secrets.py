@@ -25,7 +25,7 @@ def test_what_the_machines_were_made_with_lasts_as_long_as_they_do() -> None:
     rotated = Secrets(master="n" * 40, machine="m" * 40)
     for name in ("glance_database_password", "admin_identity_password", "neutron_metadata_secret", "keepalived_vrrp"):
         assert rotated.value(name) == Secrets(master="n" * 40).value(name)
-    for name in ("token_0_fernet", "credential_0_fernet"):
+    for name in ("token_fernet", "credential_0_fernet"):
         assert rotated.value(name) == SECRETS.value(name)
     assert rotated.ssh_key("operator") == SECRETS.ssh_key("operator")
     assert rotated.fingerprint({}) == SECRETS.fingerprint({})
@@ -61,7 +61,7 @@ def test_an_override_wins() -> None:
 
 def test_fernet_keys_are_fernet_keys() -> None:
     """The library itself takes them."""
-    key = Fernet(SECRETS.value("token_0_fernet"))
+    key = Fernet(SECRETS.value("token_fernet"))
     assert key.decrypt(key.encrypt(b"token")) == b"token"
 
 

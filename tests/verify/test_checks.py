@@ -523,7 +523,8 @@ def test_a_user_without_a_token_fails_and_the_catalog_of_the_other_is_looked_at(
     logins = {**answers.logins, "admin": UnansweredError("no token: HTTP 401")}
     (row,) = wrong(lab, dataclasses.replace(answers, logins=logins))
     assert (row.check, row.subject, row.detail) == ("token", "admin", "no token: HTTP 401")
-    assert row.hint == "on controller1: journalctl -u keystone.service, /var/log/keystone/keystone.log"
+    units = "journalctl -u keystone.service, journalctl -u keystone-token-keys.timer"
+    assert row.hint == f"on controller1: {units}, /var/log/keystone/keystone.log"
 
 
 def test_without_any_token_all_that_needs_one_fails_too() -> None:
