@@ -1,9 +1,11 @@
 """What the lab gets over, each fault on real machines. Every test begins with a lab that is whole."""
 
+import json
 import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -173,6 +175,54 @@ def test_a_backup_brings_a_dropped_database_back(faulty: Faulty) -> None:
         lab.make("restore-db", "NAME=before", seconds=900)
     assert lab.on("controller1", CATALOG) == catalog
     assert faulty.planned() == []
+
+
+def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
+    """No machine is made anew; whoever knew the old ones is refused."""
+    lab = faulty.lab
+    client = (CHECKOUT / ".lab" / "openrc" / STACK / "admin-openrc").read_text()
+    read = "sed -n 's/.*glance:\\(.*\\)@openstack-vip.*/\\1/p' /etc/glance/glance-api.conf"
+    password = lab.on("controller1", read).strip()
+    machines = lab.inside("virsh", "list", "--uuid")
+    with faulty.timed("secret known", "rotated and green"):
+        lab.make("rotate", "YES=1", seconds=UP_SECONDS)
+    assert lab.inside("virsh", "list", "--uuid") == machines
+    assert lab.on("controller1", read).strip() not in ("", password)
+    ask = f"MYSQL_PWD={password} mysql -u glance -h openstack-vip.magedu.local -e 'SELECT 1' 2>&1 || true"
+    assert "Access denied" in lab.on("controller1", ask)
+    (CHECKOUT / ".lab" / "old-openrc").write_text(client)
+    with pytest.raises(AssertionError, match="HTTP 401"):
+        lab.inside(
+            "python",
+            "-c",
+            "from pathlib import Path; from tools.verify import cloud; cloud.login(Path('.lab/old-openrc'))",
+        )
+    faulty.back()
+
+
+LOAD = 200
+RESTARTED = {"HAProxy": "haproxy", "an API service": "glance-api", "the database": "mariadb"}
+
+
+def test_nothing_that_was_made_is_lost_under_load(faulty: Faulty) -> None:
+    """While one after the other restarts, clients see errors, which are counted; what they were told of is there."""
+    lab = faulty.lab
+    words = ["python", "-m", "tests.faults.load", STACK, str(LOAD)]
+    with ThreadPoolExecutor() as pool, faulty.timed(f"{LOAD} of each under load", "nothing lost"):
+        load = pool.submit(lab.inside, *words, seconds=3600)
+        units = iter(RESTARTED.values())
+        while not load.done():
+            time.sleep(60)
+            if unit := next(units, ""):
+                lab.on("controller1", f"systemctl restart {unit}")
+        output = load.result()
+    found = json.loads(output[output.index("{") :])
+    print(json.dumps(found["errors"], indent=2))
+    assert next(units, "") == ""
+    assert found["requests"] == 5 * LOAD
+    assert found["lost"] == []
+    assert len(found["made"]["images"]) + len(found["made"]["ports"]) > LOAD
+    faulty.wait_until_green(REBOOT_SECONDS)
 
 
 KILLS = 12
