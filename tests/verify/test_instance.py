@@ -201,14 +201,14 @@ def summary(findings: list[Finding]) -> list[tuple[str, bool]]:
     return [(finding.subject, finding.ok) for finding in findings]
 
 
-STEPS = ["boot", "console log", "console", "ping", "SSH", "hostname", "metadata", "DNS", "deletion"]
+STEPS = ["boot", "ping", "console log", "console", "SSH", "hostname", "metadata", "DNS", "deletion"]
 
 
 @pytest.mark.usefixtures("guest")
 def test_an_instance_that_has_all_it_should_have_is_right_in_every_step(lab: Lab) -> None:
     findings = lab.run()
     assert summary(findings) == [(step, True) for step in STEPS], findings
-    boot, log, console, pinged, ssh, hostname, metadata, dns, deletion = (finding.detail for finding in findings)
+    boot, pinged, log, console, ssh, hostname, metadata, dns, deletion = (finding.detail for finding in findings)
     name = hostname
     assert lab.cloud.asked == [f"create {name}", "delete s"]
     assert boot.startswith(f"{name} of m1.nano from cirros-0.5.1: ACTIVE with {ADDRESS}, ")
@@ -400,3 +400,19 @@ def test_the_instance_s_script_asks_in_words_that_a_shell_has(tmp_path: Path) ->
 def test_an_instance_that_says_something_else_is_not_understood() -> None:
     with pytest.raises(UnansweredError, match="not understood"):
         instance.read_guest("Please login as 'cirros' rather than root\n")
+
+
+@pytest.mark.usefixtures("guest")
+def test_while_it_boots_the_cloud_is_asked_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is emulated, every question takes time from the instance that boots."""
+    answers = iter([False] * 5)
+    asked: list[int] = []
+
+    def ping(_: str) -> bool:
+        asked.append(len(lab.web.requests))
+        return next(answers, True)
+
+    monkeypatch.setattr(instance, "_pings", ping)
+    lab.run()
+    assert len(asked) == 6
+    assert len(set(asked)) == 1

@@ -43,7 +43,7 @@ _METADATA = "http://169.254.169.254/latest/meta-data"
 _DISKS = "/var/lib/nova/instances"
 _RULE = "---"
 _PAUSE, _PROGRESS = 3, 15
-"""Seconds between attempts, and between words about them."""
+"""Least seconds between attempts, and seconds between words about them."""
 
 T = TypeVar("T")
 
@@ -278,6 +278,7 @@ class _Course:
         """The attempt's result, once there is one; at the deadline UnansweredError with why the last one had none."""
         why = ""
         while True:
+            begun = time.monotonic()
             try:
                 if (found := attempt()) is not None:
                     return found
@@ -288,7 +289,8 @@ class _Course:
             if time.monotonic() > self._spoken + _PROGRESS:
                 self._tell(f"{self._elapsed():4.0f} s  {self.name}: no {what} yet{why}")
                 self._spoken = time.monotonic()
-            time.sleep(_PAUSE)
+            # An answer that takes long takes it from the instance that boots.
+            time.sleep(max(_PAUSE, 2 * (time.monotonic() - begun)))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._origin
@@ -296,9 +298,10 @@ class _Course:
 
 _STEPS: tuple[tuple[str, Callable[[_Course], str], tuple[Service, ...]], ...] = (
     ("boot", _Course.boot, (nova.COMPUTE, nova.NOVA, neutron.LINUXBRIDGE)),
+    # First what costs the cloud nothing while the instance boots.
+    ("ping", _Course.ping, (neutron.DHCP, neutron.LINUXBRIDGE)),
     ("console log", _Course.console_log, (nova.COMPUTE,)),
     ("console", _Course.console, (nova.NOVA, nova.COMPUTE)),
-    ("ping", _Course.ping, (neutron.DHCP, neutron.LINUXBRIDGE)),
     ("SSH", _Course.log_in, (neutron.METADATA, neutron.LINUXBRIDGE)),
     ("hostname", _Course.hostname, (neutron.METADATA,)),
     ("metadata", _Course.metadata, (neutron.METADATA, nova.NOVA)),
