@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.setup.conftest import Checkout
+from tools import mounts
 
 pytestmark = pytest.mark.machine
 
@@ -167,7 +168,7 @@ def test_the_machines_own_libvirt_is_used_where_it_answers(checkout: Checkout, t
         virsh --connect qemu:///system pool-list --all --name
     """
     # In network and mount namespaces of the test's own: this libvirtd plays the machine's.
-    command = ["unshare", "--net", "--mount", "sh", "-ec", script]
+    command = [*mounts.unshare(), "--net", "sh", "-ec", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"<path>/var/lib/libvirt/images/{name}</path>" in done.stdout
