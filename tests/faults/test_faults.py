@@ -128,6 +128,7 @@ DRIFT = {
         mysql -e "REVOKE ALL PRIVILEGES ON placement.* FROM 'placement'@'%'"
         mysql keystone -e "UPDATE endpoint SET url = 'http://192.0.2.1' WHERE interface = 'public' AND url LIKE '%:9292'
           ; DELETE assignment FROM assignment JOIN local_user ON actor_id = user_id WHERE name = 'neutron'"
+        echo flush_all >/dev/tcp/172.16.0.101/11211  # where Keystone remembers its catalog
     """,
     "node1": "rm /etc/nova/nova.conf",
 }
