@@ -178,10 +178,18 @@ def _keep_logs(host: Hypervisor, name: str) -> None:
             step.skip("given up")
 
 
+def _consent(arguments: argparse.Namespace, doing: str) -> tuple[list[str], bool]:
+    """The options but --yes, and whether to ask, since it is missing; StepError where nobody could answer."""
+    options = [option for option in arguments.options if option != "--yes"]
+    asked = options == arguments.options
+    if asked and not sys.stdin.isatty():
+        raise StepError(f"{doing} stack {arguments.stack} wants a confirmation, and there is no terminal", "YES=1")
+    return options, asked
+
+
 def _repair(arguments: argparse.Namespace) -> int:
     name = arguments.stack
-    if "--yes" not in arguments.options and not sys.stdin.isatty():
-        raise StepError(f"repairing stack {name} wants a confirmation, and there is no terminal", "YES=1")
+    _consent(arguments, "repairing")
     host = set_up(name)
     rebuilt = _mend(host, name)
     with steps.step("drift", "ask the cloud itself what is wrong") as step:
@@ -198,14 +206,13 @@ def _repair(arguments: argparse.Namespace) -> int:
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
-    name, asked = arguments.stack, "--yes" not in arguments.options
-    if asked and not sys.stdin.isatty():
-        raise StepError(f"rotating secrets of stack {name} wants a confirmation, and there is no terminal", "YES=1")
+    name = arguments.stack
+    options, asked = _consent(arguments, "rotating secrets of")
     host = set_up(name)
     stack.unlock(name)
     file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
     before = file.read_text()
-    rotate.change(name, *(option for option in arguments.options if option != "--yes"))
+    rotate.change(name, *options)
     if engine.run("preview", name, host) or (asked and input("Go on with this? (yes): ") != "yes"):
         file.write_text(before)
         print("nothing was rotated", file=sys.stderr)
@@ -228,12 +235,9 @@ def _refresh(arguments: argparse.Namespace) -> int:
 
 def _destroy(arguments: argparse.Namespace) -> int:
     name = arguments.stack
-    options = [option for option in arguments.options if option != "--yes"]
-    if options == arguments.options:
-        if not sys.stdin.isatty():
-            raise StepError(f"destroying stack {name} wants a confirmation, and there is no terminal", "YES=1")
-        if input(f"This deletes every machine of stack {name}. Type its name to go on: ") != name:
-            raise StepError("that is not its name: nothing was destroyed")
+    options, asked = _consent(arguments, "destroying")
+    if asked and input(f"This deletes every machine of stack {name}. Type its name to go on: ") != name:
+        raise StepError("that is not its name: nothing was destroyed")
     with _set_up_engine(name, to_destroy=True) as host:
         stack.unlock(name)
     machines.stand_in(host, machines.lost(host, name))

@@ -245,6 +245,11 @@ def passphrase() -> str:
     return Path(os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", PASSPHRASE)).read_text().strip()
 
 
+def stretched(salt: bytes) -> bytes:
+    """64 bytes from the passphrase; slow on purpose, since a user's own may be short."""
+    return hashlib.scrypt(passphrase().encode(), salt=salt, n=2**14, r=8, p=1)
+
+
 def own_passphrase() -> bool:
     """Whether the passphrase is the generated one in `.lab`."""
     file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", str(PASSPHRASE))
@@ -289,7 +294,7 @@ def _proof_holds(stack: str, settings: Mapping[str, Any]) -> bool:
 
 
 def _proof(settings: Mapping[str, Any]) -> str:
-    """Digest of backend, passphrase and what it encrypts; slow on purpose, since a user's passphrase may be short."""
+    """Digest of backend, passphrase and what it encrypts."""
     salt = json.dumps(
         [
             os.environ.get("PULUMI_BACKEND_URL", _BACKEND_URL),
@@ -297,7 +302,7 @@ def _proof(settings: Mapping[str, Any]) -> str:
             settings.get("config", {}).get(MASTER_SECRET),
         ]
     )
-    return hashlib.scrypt(passphrase().encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
+    return stretched(salt.encode()).hex()
 
 
 def _pulumi(stack: str, *words: str, stdin: str = "") -> str:

@@ -4,7 +4,6 @@ One file each, `.lab/backups/STACK/NAME.backup`: a line of JSON (see `Header`), 
 associated data over a tar of `databases.sql.gz` and `keystone-keys.tar.gz`. Images and instances' disks are not in it.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -126,6 +125,4 @@ def _split(file: Path) -> tuple[Header, bytes, bytes]:
 
 
 def _cipher(head: Header) -> AESGCM:
-    """Slow on purpose: a user's own passphrase may be short."""
-    salt = bytes.fromhex(head.salt)
-    return AESGCM(hashlib.scrypt(stack.passphrase().encode(), salt=salt, n=2**14, r=8, p=1, dklen=32))
+    return AESGCM(stack.stretched(bytes.fromhex(head.salt))[:32])
