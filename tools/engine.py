@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,20 @@ def wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
         engines.append(subprocess.Popen(command, cwd=paths.CHECKOUT, env=environment))
         if early:
             engines[0].terminate()
-        status = engines[0].wait()
+        status = _status(engines[0])
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
     if status and interrupts:
         return INTERRUPTED
     return status if status >= 0 else 128 - status
+
+
+def _status(engine: subprocess.Popen[bytes]) -> int:
+    """A signal that comes just before waitpid() is entered is handled after it only: so no wait is without a limit."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return engine.wait(timeout=1)
 
 
 def up(name: str, hypervisor: Hypervisor, replace: Sequence[str] = ()) -> int:
