@@ -154,13 +154,23 @@ absent_debian() { # PACKAGE...: prints those that are not installed
     <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort)
 }
 
-install_debian() { # PACKAGE...
+install_debian() { # PACKAGE...: a mirror is asked for what the template has not kept
+  local kept=/usr/share/openstack-lab/packages.list
   [ -n "$(absent_debian "$@")" ] || return 0
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
   chmod +x /usr/sbin/policy-rc.d
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -qq -o DPkg::Lock::Timeout=600 update
-  apt-get -qq -o DPkg::Lock::Timeout=600 install --yes --no-install-recommends "$@"
+  { [ -e "$kept" ] && apt_install -o "Dir::Etc::SourceList=$kept" -o Dir::Etc::SourceParts=- -- "$@"; } ||
+    apt_install -- "$@"
   rm /usr/sbin/policy-rc.d
   echo "installed $*"
+}
+
+apt_install() { # OPTION... -- PACKAGE...
+  local options=(-qq -o DPkg::Lock::Timeout=600 -o APT::Get::List-Cleanup=0)
+  while [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  apt-get "${options[@]}" update && apt-get "${options[@]}" install --yes --no-install-recommends "$@"
 }

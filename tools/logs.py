@@ -4,7 +4,6 @@ Every text in it is masked: no password, key or token of the lab comes out.
 """
 
 import argparse
-import base64
 import io
 import json
 import os
@@ -22,13 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components import remote
-from components.cloud.clients import ADMIN, DEMO, TENANT_KEY
 from components.config import Config
-from components.secrets import guide_password
-from components.services import haproxy
 from components.services.model import Site
 from components.topology import Node
-from tools import hypervisor, paths, stack, stack_values, status
+from tools import hypervisor, known_secrets, paths, stack, stack_values, status
 from tools.hypervisor.virsh import virsh
 from tools.steps import StepError
 from tools.verify import ssh
@@ -77,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
 
 def collect(config: Config, name: str, seconds: float) -> Path:
     """Write the bundle of the stack `name`; what has not answered after `seconds` is noted as missing."""
-    mask = Mask(secret_values(config) | set(_passphrases()))
+    mask = Mask(known_secrets.values(config) | set(_passphrases()))
     questions: dict[str, Callable[[], Contents]] = {
         node.name: partial(_on_node, node, config, seconds) for node in config.site.topology.nodes
     }
@@ -101,44 +97,6 @@ def collect(config: Config, name: str, seconds: float) -> Path:
 
 
 # Secrets
-
-
-def secret_values(config: Config) -> set[str]:
-    """Every password and key of the lab; without the guide's own, which are public."""
-    site, secrets = config.site, config.secrets
-    names = secret_names(config)
-    values = {
-        value
-        for name in names
-        if (value := secrets.value(name))
-        if name in secrets.overrides or not (secrets.guide and value == guide_password(name))
-    }
-    statistics = f"{haproxy.STATS_USER}:{secrets.value('haproxy_stats_password')}"
-    values |= {secrets.master, secrets.machine or secrets.master, base64.b64encode(statistics.encode()).decode()}
-    keys = [
-        remote.login_key_pair(secrets),
-        secrets.ssh_key(TENANT_KEY),
-        *(remote.host_key_pair(node, secrets) for node in site.topology.nodes),
-    ]
-    # A key is known by each of its lines, wherever its line ends went.
-    return values | {line for key in keys for line in key.private.splitlines() if not line.startswith("-----")}
-
-
-def secret_names(config: Config) -> set[str]:
-    """Names of all secrets but the keys for SSH."""
-    site, secrets = config.site, config.secrets
-    names = {f"{service.name}_database_password" for service in site.catalogue if service.databases}
-    names |= {f"{service.name}_identity_password" for service in site.catalogue if service.has_user}
-    names |= {client.password_name for client in (ADMIN, DEMO)} | set(secrets.overrides)
-    return names | secrets.names(_texts(site))
-
-
-def _texts(site: Site) -> Iterator[str]:
-    """All texts that may name secrets."""
-    for service in site.catalogue:
-        for node in service.nodes(site.topology):
-            yield from (file.text for file in site.files(service, node))
-            yield from (task.script(site, node) for task in service.tasks)
 
 
 def _passphrases() -> Iterator[str]:
@@ -269,7 +227,7 @@ def _host(config: Config, name: str) -> Mapping[str, Callable[[], str]]:
         "history.json": lambda: _json(history(name)),
         "libvirt.txt": libvirt,
         "resources.txt": lambda: resources(name),
-        "status.json": lambda: _json(asdict(status.look(config.site, config.hypervisor.uri))),
+        "status.json": lambda: _json(asdict(status.look(config))),
     }
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 
-from tools import logs, stack, stack_values
+from tools import known_secrets, stack, stack_values
 from tools.steps import StepError
 
 
@@ -13,7 +13,7 @@ def change(stack_name: str, secret_name: str = "") -> None:
     """
     config = stack_values.complete(stack_name)
     if secret_name:
-        allowed = sorted(name for name in logs.secret_names(config) if name.endswith(("_password", "_secret")))
+        allowed = sorted(name for name in known_secrets.names(config) if name.endswith(("_password", "_secret")))
         if secret_name not in allowed:
             raise StepError(
                 f"NAME: {secret_name!r} is no password of stack {stack_name}; allowed: {', '.join(allowed)}"

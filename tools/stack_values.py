@@ -33,13 +33,5 @@ def complete(name: str) -> config.Config:
         raise _unusable(error) from error
 
 
-def outline(name: str) -> config.Config:
-    """The same from the stack's files alone, with stand-ins for secrets: for what asks nothing that needs a login."""
-    try:
-        return config.load(stack.configuration(name), config.host_facts(paths.HOST_FACTS))
-    except config.ConfigError as error:
-        raise _unusable(error) from error
-
-
 def _unusable(error: config.ConfigError) -> StepError:
     return StepError("\n".join(error.findings))

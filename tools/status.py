@@ -1,8 +1,8 @@
-"""`make status`: nodes, services and endpoints at a glance. Asks libvirt and opens connections; logs in nowhere."""
+"""`make status`: nodes, services and endpoints at a glance, from libvirt, HAProxy and the APIs; logs in nowhere."""
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
@@ -10,18 +10,18 @@ from http.client import HTTPException
 from rich.table import Table
 from rich.text import Text
 
-from components.services import haproxy
-from components.services.model import Site
-from components.topology import Node
+from components.config import Config
+from components.services import firewall, haproxy
 from tools import stack_values
 from tools.hypervisor.virsh import virsh
-from tools.verify import web
+from tools.verify import ask, web
+from tools.verify.model import UnansweredError
 from tools.verify.report import console
 
 SECONDS = 2.5
 """Limit of a connection."""
 
-SSH_PORT = 22
+_STATES = {True: "", False: " (down)", None: " (unknown)"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,11 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerStatus:
-    """A service's port: which of its nodes take connections there."""
+    """A service's port: by node, whether HAProxy finds the service up there; None if HAProxy does not say."""
 
     service: str
     port: int
-    nodes: dict[str, bool]
+    nodes: dict[str, bool | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything at a glance; `vip_answers` tells whether HAProxy's statistics page can be connected to."""
+    """Everything at a glance; `vip_answers` tells whether HAProxy gives its statistics."""
 
     vip: str
     vip_answers: bool
@@ -73,8 +73,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--stack", default="lab", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     arguments = parser.parse_args(argv)
-    config = stack_values.outline(arguments.stack)
-    status = look(config.site, config.hypervisor.uri)
+    status = look(stack_values.complete(arguments.stack))
     if arguments.json:
         print(json.dumps(asdict(status), indent=2))
     else:
@@ -82,31 +81,34 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def look(site: Site, uri: str) -> Status:
-    """Ask everything at once: libvirt at `uri` for the machines, the network for the rest."""
-    topology = site.topology
-    vip = str(topology.vip)
+def look(config: Config) -> Status:
+    """Ask everything at once: libvirt for the machines, HAProxy for the services."""
+    site, topology = config.site, config.site.topology
     with ThreadPoolExecutor(max_workers=64) as pool:
-        states = pool.submit(machine_states, uri)
-        vip_answers = pool.submit(web.connects, vip, haproxy.STATS_PORT, seconds=SECONDS)
-        ports = {
-            (node.address, port): pool.submit(web.connects, str(node.address), port, seconds=SECONDS)
+        states = pool.submit(machine_states, config.hypervisor.uri)
+        password = config.secrets.value("haproxy_stats_password")
+        servers = pool.submit(ask.statistics, haproxy.statistics_url(site), password, SECONDS)
+        logins = {
+            node: pool.submit(web.connects, str(node.address), firewall.SSH_PORT, seconds=SECONDS)
             for node in topology.nodes
-            for port in (SSH_PORT, *_ports(site, node))
         }
         endpoints = [
             pool.submit(endpoint_status, service.name, site.url(service.endpoint))
             for service in site.catalogue
             if service.endpoint
         ]
+    try:
+        up = {(server.listener, server.name): server.status.startswith("UP") for server in servers.result()}
+    except UnansweredError:
+        up = None
     return Status(
-        vip=vip,
-        vip_answers=vip_answers.result(),
+        vip=str(topology.vip),
+        vip_answers=up is not None,
         nodes=tuple(
             NodeStatus(
                 name=node.name,
                 state=states.result().get(node.machine, "missing"),
-                ssh=ports[node.address, SSH_PORT].result(),
+                ssh=logins[node].result(),
                 address=str(node.address),
                 roles=tuple(sorted(node.roles)),
                 vcpus=node.vcpus,
@@ -118,10 +120,12 @@ def look(site: Site, uri: str) -> Status:
             ListenerStatus(
                 service=service.name,
                 port=listener.port,
-                nodes={node.name: ports[node.address, listener.port].result() for node in service.nodes(topology)},
+                nodes={
+                    node.name: None if up is None else up.get((listener.section, str(node.address)), False)
+                    for node in listener.servers(service.nodes(topology))
+                },
             )
-            for service in site.catalogue
-            for listener in service.listeners
+            for service, listener in site.listeners()
         ),
         endpoints=tuple(endpoint.result() for endpoint in endpoints),
     )
@@ -142,15 +146,6 @@ def endpoint_status(service: str, url: str) -> EndpointStatus:
     return EndpointStatus(service=service, url=url, ok=status < 500, answer=f"HTTP {status}")
 
 
-def _ports(site: Site, node: Node) -> Iterable[int]:
-    return (
-        listener.port
-        for service in site.catalogue
-        if node in service.nodes(site.topology)
-        for listener in service.listeners
-    )
-
-
 def show(status: Status) -> None:
     """Print the tables."""
     nodes = Table("node", "machine", "SSH", "address", "roles", "vCPUs", "memory", title="Nodes", title_justify="left")
@@ -166,7 +161,7 @@ def show(status: Status) -> None:
         )
     services = Table("service", "port", "on", title="Services", title_justify="left")
     for listener in status.listeners:
-        places = [_mark(name if up else f"{name} (down)", ok=up) for name, up in listener.nodes.items()]
+        places = [_mark(f"{name}{_STATES[up]}", ok=bool(up)) for name, up in listener.nodes.items()]
         services.add_row(listener.service, str(listener.port), Text(", ").join(places))
     services.add_row(
         "VIP",

@@ -71,6 +71,11 @@ def _networkd(name: str, content: Text) -> ConfigFile:
     return ConfigFile(path=f"/etc/systemd/network/05-{name}", content=content)
 
 
+def _keep_rules(_site: Site, _node: Node) -> str:
+    """Debian's unit deletes everybody's rules when it stops, Neutron's too."""
+    return "[Service]\nExecStop=\n"
+
+
 def _memcached_conf(_site: Site, node: Node) -> str:
     return f"-m 64\n-p 11211\n-U 0\n-u memcache\n-l {node.address}\n-P /var/run/memcached/memcached.pid\n"
 
@@ -185,6 +190,12 @@ ZED_DEBIAN12 = Release(
                 _networkd("br0.network", _bridge_network),
             ),
             activate="networkctl reload",
+        ),
+        "firewall": Packaging(
+            packages=("nftables",),
+            units=("nftables.service",),
+            files=(ConfigFile(path="/etc/systemd/system/nftables.service.d/keep.conf", content=_keep_rules),),
+            activate="nft --file /etc/nftables.conf",
         ),
         "mariadb": Packaging(
             packages=("mariadb-server",),

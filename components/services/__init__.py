@@ -1,5 +1,6 @@
 """The services of the lab, in start order. A new service is one file here and one line in CATALOGUE."""
 
+from components.services.firewall import FIREWALL
 from components.services.glance import GLANCE
 from components.services.haproxy import HAPROXY, KEEPALIVED
 from components.services.horizon import HORIZON
@@ -13,6 +14,7 @@ from components.services.placement import PLACEMENT
 CATALOGUE: tuple[Service, ...] = (
     TIME,
     NETWORK,
+    FIREWALL,
     MARIADB,
     RABBITMQ,
     MEMCACHED,

@@ -1,6 +1,6 @@
 """HAProxy with a listener for everything in the catalogue, keepalived with the virtual address (guide 4.3 to 4.7)."""
 
-from components.services.model import ConfigFile, Listener, Service, Site
+from components.services.model import ConfigFile, Listener, Port, Protocol, Service, Site
 from components.topology import Node, Role
 
 STATS_PORT = 9999
@@ -40,19 +40,14 @@ def _haproxy_cfg(site: Site, _node: Node) -> str:
   stats realm HAProxy
   stats auth {STATS_USER}:@haproxy_stats_password@
 """
-    listeners = [
-        _listen(site, listener, service.nodes(site.topology))
-        for service in site.catalogue
-        for listener in service.listeners
-        if service.nodes(site.topology)
-    ]
+    listeners = [_listen(site, listener, service.nodes(site.topology)) for service, listener in site.listeners()]
     return "\n".join([_GLOBAL, stats, *listeners])
 
 
 def _listen(site: Site, listener: Listener, nodes: tuple[Node, ...]) -> str:
     port = listener.port
     lines = [
-        f"listen {listener.name}-{port}",
+        f"listen {listener.section}",
         f"bind {site.topology.vip}:{port}",
         f"mode {listener.mode}",
         *listener.options,
@@ -60,7 +55,7 @@ def _listen(site: Site, listener: Listener, nodes: tuple[Node, ...]) -> str:
         *(
             f"server {node.address} {node.address}:{port} check port {port} {_CHECK}"
             + (f" cookie {node.name}" if listener.sticky else "")
-            for node in (nodes[:1] if listener.single else nodes)
+            for node in listener.servers(nodes)
         ),
     ]
     return "\n  ".join(lines) + "\n"
@@ -127,5 +122,6 @@ KEEPALIVED = Service(
     after=("network", "haproxy"),
     reloads=True,
     files=(ConfigFile(path="/etc/keepalived/keepalived.conf", content=_keepalived_conf, mode="0600"),),
+    ports=(Port(protocol=Protocol.VRRP, clients=(Role.LOADBALANCER,)),),
     ready=_holds_vip,
 )

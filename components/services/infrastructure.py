@@ -3,7 +3,17 @@
 import json
 
 from components.services.ini import Ini
-from components.services.model import EVERY_ROLE, ConfigFile, Listener, Service, Site, Task, When
+from components.services.model import (
+    EVERY_ROLE,
+    ConfigFile,
+    Listener,
+    Port,
+    Protocol,
+    Service,
+    Site,
+    Task,
+    When,
+)
 from components.topology import Node, Role
 
 
@@ -22,6 +32,7 @@ TIME = Service(
     name="time",
     roles=EVERY_ROLE,
     files=(ConfigFile(path="/etc/chrony.conf", content=_chrony_conf),),
+    ports=(Port(protocol=Protocol.UDP, ports="123", role=Role.CONTROLLER, clients=EVERY_ROLE),),
 )
 """The first controller asks the configured servers and is the lab's own clock where they are out of reach."""
 
@@ -69,6 +80,7 @@ MARIADB = Service(
             speaks_http=False,
             single=True,
             options=("option mysql-check user haproxy post-41", "timeout client 3h", "timeout server 3h"),
+            clients=(Role.CONTROLLER,),
         ),
     ),
 )
@@ -113,6 +125,7 @@ RABBITMQ = Service(
             speaks_http=False,
             single=True,
             options=("timeout client 3h", "timeout server 3h"),
+            clients=(Role.CONTROLLER, Role.COMPUTE),
         ),
     ),
 )
@@ -122,6 +135,6 @@ RABBITMQ = Service(
 MEMCACHED = Service(
     name="memcached",
     roles=(Role.DATABASE,),
-    listeners=(Listener(name="memcached", port=11211, speaks_http=False, single=True),),
+    listeners=(Listener(name="memcached", port=11211, speaks_http=False, single=True, clients=(Role.CONTROLLER,)),),
 )
 """One cache for Keystone tokens, auth_token middleware and dashboard sessions."""

@@ -72,11 +72,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A port that HAProxy opens on the virtual address and hands to the service's nodes; `name-port` is its section.
+    """A port that HAProxy opens on the virtual address and hands to the service's nodes.
 
     `speaks_http` tells how readiness is asked for: by any HTTP answer below 500 to `path`, or by a TCP connection.
     `single` hands everything to the first node: its data is not replicated to the others. `sticky` keeps a browser on
-    one node by a cookie.
+    one node by a cookie. `clients` are the roles whose nodes may use it; none: everybody may.
     """
 
     name: str
@@ -87,6 +87,38 @@ class Listener:
     single: bool = False
     sticky: bool = False
     options: tuple[str, ...] = ()
+    clients: tuple[Role, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """Its name in HAProxy's configuration and statistics."""
+        return f"{self.name}-{self.port}"
+
+    def servers(self, nodes: "tuple[Node, ...]") -> "tuple[Node, ...]":
+        """Those of the service's nodes that HAProxy hands connections to."""
+        return nodes[:1] if self.single else nodes
+
+
+class Protocol(StrEnum):
+    """What a node takes in, as nftables names it."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    VRRP = "vrrp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """What a service takes in on its nodes besides its listeners, from nodes with one of the roles `clients`.
+
+    `ports` is one, a range such as "5900-6899", or empty where the protocol has none; `role` opens it only on those of
+    the service's nodes that have it.
+    """
+
+    protocol: Protocol
+    clients: tuple[Role, ...]
+    ports: str = ""
+    role: Role | None = None
 
 
 class When(StrEnum):
@@ -137,6 +169,7 @@ class Service:
     migrations: tuple[Migration, ...] = ()
     tasks: tuple[Task, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    ports: tuple[Port, ...] = ()
     endpoint: Endpoint | None = None
     has_user: bool = False
     reloads: bool = False
@@ -175,7 +208,7 @@ class Packaging:
     prepare: str = ""
     """Script that runs before every start, once the files are in place."""
     activate: str = ""
-    """Command that makes changed files take effect where there is no unit to restart."""
+    """Command that makes changed files take effect where no restart of a unit does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +270,12 @@ class Site:
             for file in self.files(service, node):
                 found[file] = (*found.get(file, ()), service)
         return found
+
+    def listeners(self) -> Iterator[tuple[Service, Listener]]:
+        """What HAProxy opens: the listeners of all services that have nodes."""
+        for service in self.catalogue:
+            if service.nodes(self.topology):
+                yield from ((service, listener) for listener in service.listeners)
 
     def url(self, endpoint: Endpoint) -> str:
         """The endpoint's URL through the virtual address."""

@@ -5,7 +5,19 @@ A node of both roles has one nova.conf, so what it holds follows from the node's
 
 from components.services import glance, keystone, neutron, placement, scripts
 from components.services.ini import Ini, merge
-from components.services.model import CATALOG, ConfigFile, Endpoint, Listener, Migration, Service, Site, Task, When
+from components.services.model import (
+    CATALOG,
+    ConfigFile,
+    Endpoint,
+    Listener,
+    Migration,
+    Port,
+    Protocol,
+    Service,
+    Site,
+    Task,
+    When,
+)
 from components.topology import Node, Role
 
 API_PORT = 8774
@@ -176,6 +188,7 @@ COMPUTE = Service(
             mode="0755",
         ),
     ),
+    ports=(Port(protocol=Protocol.TCP, ports="5900-6899", clients=(Role.CONTROLLER,)),),
     tasks=(
         Task(name="virtualisation", script=_virtualisation, once=False),
         Task(name="discover", script=_discover, when=When.AFTER_START, role=Role.CONTROLLER, seconds=1200),

@@ -137,11 +137,10 @@ class Lab:
         words = ["pulumi", "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
         return self.inside(*words, seconds=seconds)
 
-    def cloud(self, *words: str, seconds: float = 1200) -> dict[str, list[str]]:
-        """Do something with servers; returns what runs where, by what Nova, Neutron and Placement know."""
+    def cloud(self, *words: str, seconds: float = 1200) -> Any:
+        """Do something with servers; returns what `on_cloud` prints."""
         output = self.inside("python", "-m", "tests.e2e.on_cloud", STACK, *words, seconds=seconds)
-        found: dict[str, list[str]] = json.loads(output[output.index("{") :])
-        return found
+        return json.loads(output.splitlines()[-1])
 
     def switch(self, node: str, *, on: bool) -> None:
         """Set a node's `enabled` in the stack's configuration."""
@@ -149,6 +148,10 @@ class Lab:
         settings = yaml.safe_load(file.read_text())
         settings["config"]["openstack-lab:nodes"][node]["enabled"] = on
         file.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+    def set_instance(self, *, on: bool) -> None:
+        """Set whether the tenant has an instance."""
+        self.inside("pulumi", "config", "set", "instance", str(on).lower(), "--stack", STACK)
 
     def set_option(self, value: str) -> None:
         """Set `debug` of Glance in the stack's configuration; an empty value takes it out again."""

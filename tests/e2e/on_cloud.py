@@ -1,14 +1,19 @@
-"""Run inside a lab's shell: `on_cloud STACK boot NAME HOST`, `on_cloud STACK delete NAME`, `on_cloud STACK hosts`."""
+"""Run inside a lab's shell: what the cloud's users would do; prints JSON.
+
+`on_cloud STACK boot NAME HOST`, `delete NAME` and `hosts` tell what runs where, `examine NAME` what is found of a
+tenant's instance, `traces ID` what is left of it.
+"""
 
 import json
 import sys
+from dataclasses import asdict
 
 from openstack.connection import Connection
 
 from components.cloud.clients import ADMIN
 from components.cloud.network import NAME as NETWORK
 from tools import paths, stack_values
-from tools.verify import cloud
+from tools.verify import cloud, instance
 
 ACTIVE_SECONDS = 900
 DELETED_SECONDS = 300
@@ -38,8 +43,14 @@ def hosts(admin: Connection) -> dict[str, list[str]]:
 def main() -> None:
     """Do what the arguments say, as the cloud's administrator."""
     stack, verb, *words = sys.argv[1:]
-    config = stack_values.complete(stack)
-    login = cloud.login(paths.CLIENTS / stack / ADMIN.file)
+    config, clients = stack_values.complete(stack), paths.CLIENTS / stack
+    if verb == "examine":
+        print(json.dumps([asdict(finding) for finding in instance.examine(config, clients, *words)]))
+        return
+    if verb == "traces":
+        print(json.dumps(sorted(instance.traces(config, clients, *words))))
+        return
+    login = cloud.login(clients / ADMIN.file)
     admin = cloud.connect(login, config.site.region)
     if verb == "boot":
         boot(admin, config.tenant.image_name, config.tenant.flavor.name, *words)

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from tools import logs, stack_values
+from tools import known_secrets, stack_values
 from tools.verify import nodes
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     stack, *words = sys.argv[1:]
     config = stack_values.complete(stack)
     if not words:
-        print(json.dumps(sorted(logs.secret_values(config))))
+        print(json.dumps(sorted(known_secrets.values(config))))
         return
     name, script = words
     node = next(node for node in config.site.topology.nodes if node.name == name)

@@ -19,7 +19,6 @@ from tools.verify import checks
 pytestmark = pytest.mark.machine
 
 UP_SECONDS = 2400
-VERIFIED = {*checks.CHECKS, "instance test"}
 SCREENSHOTS = paths.STATE / "screenshots"
 
 
@@ -44,10 +43,7 @@ def changes(steps: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_an_up_that_was_killed_is_completed_by_the_next_one(lab: Lab, processes: Processes) -> None:
-    """Engine and plugins die while machines boot and services are half set up; no step by hand is needed.
-
-    At its end every check is right, and an instance has been booted, looked at from all sides, and left nothing.
-    """
+    """Engine and plugins die while machines boot and services are half set up; no step by hand is needed."""
     with processes.watched():
         with lab.making("up") as first:
             wait_for_line(first, r"rabbitmq-controller1-files created", UP_SECONDS)
@@ -55,8 +51,8 @@ def test_an_up_that_was_killed_is_completed_by_the_next_one(lab: Lab, processes:
         assert "pulumi" in killed
         assert len([name for name in killed if name.startswith("pulumi-resource")]) >= 2
         lab.watch_processes()
-        output = lab.make("up", "INSTANCE=1", seconds=UP_SECONDS)
-    assert {check for check in VERIFIED if f"│ {check} " not in output} == set()
+        output = lab.make("up", seconds=UP_SECONDS)
+    assert {check for check in checks.CHECKS if f"│ {check} " not in output} == set()
     assert re.search(r"\n\d+ right, 0 wrong in ", output)
     for node in NODES:
         processes.on_nodes[node] = lab.processes(node)
@@ -102,6 +98,14 @@ def test_up_does_exactly_what_the_preview_showed(lab: Lab) -> None:
     assert "debug = true" in lab.on("controller1", "cat /etc/glance/glance-api.conf")
 
 
+def test_the_tenant_s_instance_is_all_that_it_should_be(lab: Lab) -> None:
+    """ACTIVE with an address from the pool; console, ping, SSH, host name and key by metadata, DNS."""
+    findings = lab.cloud("examine", "vm1")
+    assert [finding for finding in findings if not finding["ok"]] == []
+    subjects = [finding["subject"] for finding in findings]
+    assert subjects == ["boot", "ping", "console log", "console", "SSH", "hostname", "metadata", "DNS"]
+
+
 def test_a_browser_sees_dashboard_console_and_statistics(lab: Lab) -> None:
     """As both users do; the pictures stay."""
     output = lab.inside("python", "-m", "tests.e2e.browser", STACK, str(SCREENSHOTS), seconds=1500)
@@ -128,6 +132,7 @@ def test_a_compute_node_joins_without_a_restart_elsewhere(lab: Lab) -> None:
     elsewhere = {name for name in planned if "node2" not in name}
     assert elsewhere == {
         *("controller1-login", "node1-login", "neutron-linuxbridge-reported", "nova-compute-discover"),
+        *("firewall-controller1-files", "firewall-controller1-start"),
     }
     lab.up()
     assert lab.started() == before
@@ -149,6 +154,17 @@ def test_a_compute_node_leaves_without_a_trace(lab: Lab) -> None:
     lab.up()
     assert "node2" not in json.dumps(lab.cloud("hosts"))
     assert "openstack-node2" not in lab.inside("virsh", "list", "--all", "--name")
+
+
+def test_an_instance_that_is_switched_off_leaves_nothing(lab: Lab) -> None:
+    """No server, and of it no port, no allocation and no disk."""
+    outputs = json.loads(lab.inside("pulumi", "stack", "export", "--stack", STACK))["deployment"]["resources"]
+    (server,) = (each["id"] for each in outputs if each["urn"].endswith("::vm1"))
+    assert len(lab.cloud("traces", server)) == 3
+    lab.set_instance(on=False)
+    assert set(changes(lab.preview()).values()) == {"delete"}
+    lab.up()
+    assert lab.cloud("traces", server) == []
 
 
 def test_neutron_leaves_the_addresses_of_a_node_alone(lab: Lab) -> None:

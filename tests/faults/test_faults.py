@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from tests.e2e.lab import CHECKOUT, STACK, kill_engine_of, wait_for_line
+from tests.faults import leaks
 from tests.faults.conftest import UP_SECONDS, Faulty
 
 pytestmark = pytest.mark.faults
@@ -161,6 +162,17 @@ def test_a_repair_brings_back_what_was_changed_by_hand(faulty: Faulty) -> None:
     assert faulty.planned() == []
 
 
+def test_a_repair_brings_back_a_removed_package_without_a_mirror(faulty: Faulty) -> None:
+    """With its files as the lab wrote them."""
+    lab = faulty.lab
+    lab.on("controller1", "dpkg --purge --force-depends haproxy memcached")
+    assert {"packages controller1: not installed: haproxy, memcached"} <= set(faulty.wrong())
+    with faulty.timed("two packages removed", "repaired and green"):
+        lab.make("repair", "YES=1", seconds=UP_SECONDS)
+    assert faulty.wrong() == []
+    assert faulty.planned() == []
+
+
 CATALOG = "mysql --batch -e 'SELECT * FROM keystone.service; SELECT * FROM keystone.endpoint'"
 
 
@@ -199,6 +211,44 @@ def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
             "from pathlib import Path; from tools.verify import cloud; cloud.login(Path('.lab/old-openrc'))",
         )
     faulty.back()
+
+
+def test_nothing_takes_in_more_than_the_catalogue_says(faulty: Faulty) -> None:
+    """Tried from both networks and from an instance, port by port; what is closed to all of them is there as well."""
+    lab = faulty.lab
+    address = lab.inside("pulumi", "stack", "output", "instance", "--stack", STACK).strip()
+    output = lab.inside("python", "-m", "tests.faults.listening", STACK, address, seconds=1800)
+    found = json.loads(output[output.index("{") :])
+    assert found["host"]["open"] == found["host"]["names"]
+    assert found["instance"]["open"] == found["instance"]["names"]
+    assert found["tried"] > len(found["host"]["open"]) > len(found["instance"]["open"]) > 0
+
+
+def test_nobody_is_let_in_with_a_password_of_the_guide(faulty: Faulty) -> None:
+    """Neither Keystone, nor database, queue or SSH."""
+    output = faulty.lab.inside("python", "-m", "tests.faults.passwords", STACK, seconds=1800)
+    found = json.loads(output[output.index("{") :])
+    assert {"keystone admin", "keystone myuser", "database glance", "queue openstack"} <= set(found["own"])
+    assert found["tried"] > 2 * len(found["own"])
+    assert found["guide"] == []
+
+
+def test_no_file_that_anybody_may_read_holds_a_secret(faulty: Faulty) -> None:
+    """Neither on a node, nor beside the disks of a snapshot, nor in a backup."""
+    lab = faulty.lab
+    lab.make("backup", "NAME=leaks", seconds=300)
+    output = lab.inside("python", "-m", "tests.faults.leaks", STACK, seconds=1800)
+    for node, found in json.loads(output[output.index("{") :]).items():
+        assert found["hold"] == [leaks.FOUND], node
+        assert found["read"] > 100, node
+    secrets = [secret.encode() for secret in lab.secrets()]
+    kept = [
+        file for kind in ("snapshots", "backups") for file in (CHECKOUT / ".lab" / kind).rglob("*") if file.is_file()
+    ]
+    assert {file.stat().st_mode & 0o077 for file in kept} == {0}
+    texts = {file: file.read_bytes() for file in kept if file.stat().st_size < 16 * 1024**2}
+    assert {file.suffix for file in texts} >= {".backup", ".yaml", ".json"}
+    assert [str(file) for file, text in texts.items() if any(secret in text for secret in secrets)] == []
 
 
 LOAD = 200

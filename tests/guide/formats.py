@@ -136,6 +136,7 @@ _FORMATS: dict[str, Callable[[str], Iterator[Setting]]] = {
     "*.sh": _restarts,
     "/usr/local/sbin/*": _whole,
     "token-seed": _whole,
+    "nftables.conf": _whole,
     "*.py": _python,
     "local_settings": _python,
     "*.yaml": _yaml,

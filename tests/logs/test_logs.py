@@ -19,7 +19,7 @@ from components.services.model import EVERY_ROLE, ConfigFile, Packaging, Service
 from tests import stacks
 from tests.program import engine
 from tests.verify import servers
-from tools import cli, hypervisor, logs, paths, preflight, stack, stack_values, steps
+from tools import cli, hypervisor, known_secrets, logs, paths, preflight, stack, stack_values, steps
 from tools import engine as pulumi_engine
 from tools.hypervisor import Hypervisor
 
@@ -258,7 +258,7 @@ def test_what_a_node_names_outside_its_part_is_left_out(tmp_path: Path) -> None:
 def test_every_secret_that_the_program_hands_out_is_known(stack_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What scripts on machines get on standard input, what providers log in with, what is written for the operator."""
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
-    mask = logs.Mask(logs.secret_values(stacks.load(stack_name)))
+    mask = logs.Mask(known_secrets.values(stacks.load(stack_name)))
     handed: list[str] = []
     for resource in engine.run(stack_name).values():
         for name in resource.secret & {"stdin", "password"}:
@@ -274,7 +274,7 @@ def test_every_secret_that_the_program_hands_out_is_known(stack_name: str, monke
 
 def test_an_override_is_secret_and_the_guide_s_own_passwords_are_not() -> None:
     own = {"glance_identity_password": "my-own-password"}
-    values = logs.secret_values(stacks.load("lab", passwords="guide", passwordOverrides=own))
+    values = known_secrets.values(stacks.load("lab", passwords="guide", passwordOverrides=own))
     assert "my-own-password" in values
     assert not {"openstack123", "glance123", "nova", "admin", "myuser"} & values
 

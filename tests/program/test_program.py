@@ -257,30 +257,34 @@ def test_a_cloud_without_compute_nodes_is_planned() -> None:
 
 
 def test_switching_a_compute_node_on_restarts_nothing() -> None:
-    """It is one machine with its services; the others learn its name, and one of them looks out for it."""
+    """It is one machine with its services; the others learn its name, one looks out for it, two take it in."""
     before, after = engine.run("lab"), engine.run("lab", with_enabled("node3"))
     assert before.keys() <= after.keys()
     assert [name for name in added(before, after) if "node3" not in name] == []
     assert {f"node3-{part}" for part in ("disk", "cloud-init", "domain", "login", "packages")} <= added(before, after)
     assert {f"nova-compute-node3-{step}" for step in ("files", "virtualisation", "start")} <= added(before, after)
     others = {f"{node.name}-login" for node in stacks.load("lab").site.topology.nodes}
-    assert changed(before, after) == others | {"nova-compute-discover", "neutron-linuxbridge-reported"}
+    firewalls = {f"firewall-{node}-{step}" for node in ("controller1", "haproxy1") for step in ("files", "start")}
+    assert changed(before, after) == others | firewalls | {"nova-compute-discover", "neutron-linuxbridge-reported"}
 
 
 def test_a_second_load_balancer_restarts_no_more_than_it_has_to() -> None:
-    """MariaDB lets it in without a restart; the first one's HAProxy and keepalived do not know of it."""
+    """MariaDB and the firewalls let it in; the first one's HAProxy and keepalived do not know of it."""
     before, after = engine.run("lab"), engine.run("lab", with_enabled("haproxy2"))
     assert [name for name in added(before, after) if "haproxy2" not in name] == []
     others = {f"{node.name}-login" for node in stacks.load("lab").site.topology.nodes}
-    assert changed(before, after) == others | {"mariadb-mysql-master-secure"}
+    nodes = ("controller1", "mysql-master", "haproxy1")
+    firewalls = {f"firewall-{node}-{step}" for node in nodes for step in ("files", "start")}
+    assert changed(before, after) == others | firewalls | {"mariadb-mysql-master-secure"}
 
 
-def test_a_second_controller_reloads_haproxy() -> None:
+def test_a_second_controller_reloads_haproxy_and_firewalls() -> None:
     """It gets a line in each of its listeners but the image service's, whose files lie on the first one."""
     before, after = (engine.commands(engine.run("lab", changes)) for changes in ("{}", with_enabled("controller2")))
+    nodes = ("controller1", "haproxy1", "node1", "node2")
     assert {name for name in changed(before, after) if name.endswith(("-files", "-start"))} == {
-        "haproxy-haproxy1-files",
-        "haproxy-haproxy1-start",
+        *("haproxy-haproxy1-files", "haproxy-haproxy1-start"),
+        *(f"firewall-{node}-{step}" for node in nodes for step in ("files", "start")),
     }
     text = after["haproxy-haproxy1-files"].inputs["create"]
     lines = [line for line in text.splitlines() if line.strip().startswith("server 172.16.0.102 ")]

@@ -128,6 +128,12 @@ def test_a_step_within_a_step_is_told_below_it_and_counts_once(monkeypatch: pyte
     assert [timing.name for timing in steps.timings] == ["template", "  disk"]
 
 
+def test_the_command_line_starts_without_what_takes_long_to_import() -> None:
+    code = "import sys, tools.cli; print({'asyncssh', 'openstack', 'pulumi'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=paths.CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize(("interrupted", "status"), [(False, "7\n"), (True, "130\n")])
 def test_a_signal_ends_the_engine_in_good_order(status: str, *, interrupted: bool) -> None:
     engine_that_tidies = "trap 'sleep 1; exit 7' TERM; echo ready; while :; do sleep 0.1; done"

@@ -121,6 +121,7 @@ def test_the_units_of_a_node_follow_its_roles() -> None:
     controller, compute = lab.topology.nodes
     assert nodes.units_of(lab, compute) == (
         "chrony.service",
+        "nftables.service",
         "neutron-linuxbridge-agent.service",
         "libvirtd.service",
         "nova-compute.service",

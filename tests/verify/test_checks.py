@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def healthy(config: Config) -> Answers:
         ),
         servers=tuple(
             Server(
-                listener=f"{listener.name}-{listener.port}",
+                listener=listener.section,
                 name=str(node.address),
                 status="UP",
                 check="L4OK",
@@ -97,6 +98,7 @@ def healthy(config: Config) -> Answers:
             for listener in service.listeners
             for node in service.nodes(site.topology)
         ),
+        lets_in=frozenset(),
         endpoints={
             service.name: VersionDocument(status=300, seconds=0.2, versions=("v2.15", "v2.9"))
             for service in site.catalogue
@@ -190,8 +192,17 @@ def test_the_rows_cover_every_node_service_listener_and_endpoint(lab: Config) ->
         "node": machines,
         "time": machines,
         "units": [
-            *("time", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone", "glance", "placement"),
-            *("nova", "neutron", "neutron-linuxbridge", "neutron-dhcp", "neutron-metadata", "nova-compute", "horizon"),
+            *("time", "firewall", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone", "glance"),
+            *(
+                "placement",
+                "nova",
+                "neutron",
+                "neutron-linuxbridge",
+                "neutron-dhcp",
+                "neutron-metadata",
+                "nova-compute",
+                "horizon",
+            ),
         ],
         "VIP": ["172.16.0.248"],
         "HAProxy": [
@@ -199,6 +210,7 @@ def test_the_rows_cover_every_node_service_listener_and_endpoint(lab: Config) ->
             *("placement-api-8778", "nova-controller-node-api-8774", "nova-metadata-8775", "nova-novncproxy-6080"),
             *("neutron-api-9696", "openstack-80"),
         ],
+        "firewall": ["mysql-3306", "rabbitmq-5672", "memcached-11211"],
         "endpoint": apis,
         "token": ["admin", "myuser"],
         "catalog": apis,
@@ -270,13 +282,14 @@ def test_a_node_that_cannot_be_logged_in_to_fails_with_everything_that_it_would_
         ("node", "mysql-master"),
         ("time", "mysql-master"),
         ("units", "time"),
+        ("units", "firewall"),
         ("units", "mariadb"),
         ("units", "rabbitmq"),
         ("units", "memcached"),
     ]
     assert rows[0].detail == "SSH to 172.16.0.103: timed out"
     assert rows[0].hint == "make status; virsh console openstack-mysql-master"
-    assert rows[3].detail == "mysql-master: not reached by SSH"
+    assert rows[4].detail == "mysql-master: not reached by SSH"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +325,11 @@ def test_a_stopped_unit_fails_and_says_where_to_look(lab: Config) -> None:
 
 
 def test_a_unit_that_would_not_start_at_boot_fails(lab: Config) -> None:
-    units = {"chrony.service": RUNNING, "haproxy.service": UnitState("active", "running", "disabled")}
+    units = {
+        "chrony.service": RUNNING,
+        "nftables.service": RUNNING,
+        "haproxy.service": UnitState("active", "running", "disabled"),
+    }
     rows = wrong(lab, with_node(healthy(lab), "haproxy1", units={**units, "keepalived.service": RUNNING}))
     assert [row.detail for row in rows] == ["haproxy1: haproxy.service does not start at boot (disabled)"]
 
@@ -445,6 +462,14 @@ def test_a_server_that_haproxy_has_taken_out_fails(lab: Config) -> None:
     assert (row.check, row.subject) == ("HAProxy", "glance-api-9292")
     assert row.detail == "controller1: DOWN for 42 s (L4CON)"
     assert row.hint == "on controller1: journalctl -u glance-api.service, /var/log/glance/glance-api.log"
+
+
+def test_a_database_that_takes_in_anybody_fails(lab: Config) -> None:
+    open_to_all = frozenset({(IPv4Address("172.16.0.248"), 3306), (IPv4Address("172.16.0.103"), 3306)})
+    (row,) = wrong(lab, dataclasses.replace(healthy(lab), lets_in=open_to_all))
+    assert (row.check, row.subject) == ("firewall", "mysql-3306")
+    assert row.detail == "takes in anybody at 172.16.0.248:3306, 172.16.0.103:3306"
+    assert row.repairs == ("firewall-haproxy1-start", "firewall-mysql-master-start")
 
 
 def test_a_server_that_haproxy_does_not_know_fails(lab: Config) -> None:

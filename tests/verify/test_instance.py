@@ -182,7 +182,7 @@ def guest(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "resolv.conf": "search openstacklocal\nnameserver 223.6.6.6",
         "nslookup": RESOLVED,
     }
-    run = instance._run_on_guest
+    run = instance.run_on_guest
 
     def started(address: str, key: asyncssh.SSHKey, script: str) -> str:
         name = lab.cloud.server["name"]
@@ -192,7 +192,7 @@ def guest(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             monkeypatch.setattr(instance, "SSH_PORT", port)
             return run(address, key, script)
 
-    monkeypatch.setattr(instance, "_run_on_guest", started)
+    monkeypatch.setattr(instance, "run_on_guest", started)
     return said
 
 
@@ -222,6 +222,21 @@ def test_an_instance_that_has_all_it_should_have_is_right_in_every_step(lab: Lab
     )
     assert dns == (f"/etc/resolv.conf names 223.6.6.6; {DHCP} resolves host-127-0-100-50.openstacklocal to {ADDRESS}")
     assert deletion.startswith("no server, port, allocation in Placement or disk left after ")
+
+
+@pytest.mark.usefixtures("guest")
+def test_an_instance_that_is_there_is_looked_at_and_stays(lab: Lab) -> None:
+    lab.cloud.server = {"id": "s", "name": "vm1", "status": "ACTIVE", "addresses": {}}
+    findings = instance.examine(lab.config, lab.clients, "vm1")
+    assert summary(findings) == [(step, True) for step in STEPS[:-1]], findings
+    assert findings[0].detail.startswith(f"vm1: ACTIVE with {ADDRESS}, ")
+    assert lab.cloud.server
+    assert lab.cloud.asked == []
+
+
+def test_an_instance_that_is_not_there_is_told(lab: Lab) -> None:
+    (found,) = instance.examine(lab.config, lab.clients, "vm1")
+    assert (found.ok, found.detail) == (False, "0 servers of the name vm1")
 
 
 @pytest.mark.usefixtures("guest")

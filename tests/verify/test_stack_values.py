@@ -15,7 +15,7 @@ READ = """\
 import json, sys
 from tools import stack_values, steps
 try:
-    read = stack_values.{function}("{name}")
+    read = stack_values.complete("{name}")
 except steps.StepError as error:
     steps.report(error)
     sys.exit(1)
@@ -46,13 +46,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
-def read(checkout: Checkout, function: str, name: str = "lab") -> subprocess.CompletedProcess[str]:
-    """Run a function of stack_values there and print what it read."""
-    return checkout.python(READ.format(function=function, name=name))
+def read(checkout: Checkout, name: str = "lab") -> subprocess.CompletedProcess[str]:
+    """Read a stack's values there and print them."""
+    return checkout.python(READ.format(name=name))
 
 
 def test_the_complete_values_are_those_of_the_engine(checkout: Checkout) -> None:
-    done = read(checkout, "complete")
+    done = read(checkout)
     assert done.returncode == 0, done.stdout
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["nodes"] == [node.name for node in stacks.load("lab").site.topology.nodes]
@@ -63,33 +63,18 @@ def test_the_complete_values_are_those_of_the_engine(checkout: Checkout) -> None
     assert (found["uri"], found["image"]) == ("qemu:///system", "cirros-0.5.1")
 
 
-def test_the_outline_needs_no_secret(checkout: Checkout) -> None:
-    passphrase = checkout.path / ".lab" / "passphrase"
-    hidden = passphrase.rename(passphrase.with_name("hidden"))
-    try:
-        done = read(checkout, "outline")
-    finally:
-        hidden.rename(passphrase)
-    assert done.returncode == 0, done.stdout
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["nodes"] == [node.name for node in stacks.load("lab").site.topology.nodes]
-    assert found["master"] == stack.STAND_IN
-
-
-@pytest.mark.parametrize("function", ["complete", "outline"])
-def test_a_stack_that_is_not_there_is_named(checkout: Checkout, function: str) -> None:
-    done = read(checkout, function, "lap")
+def test_a_stack_that_is_not_there_is_named(checkout: Checkout) -> None:
+    done = read(checkout, "lap")
     assert done.returncode == 1
     assert "there is no stack 'lap': Pulumi.lap.yaml is missing" in done.stdout
 
 
-@pytest.mark.parametrize("function", ["complete", "outline"])
-def test_values_that_cannot_be_used_are_reported_like_the_program_does(checkout: Checkout, function: str) -> None:
+def test_values_that_cannot_be_used_are_reported_like_the_program_does(checkout: Checkout) -> None:
     settings: Path = checkout.path / "Pulumi.lab.yaml"
     before = settings.read_text()
     settings.write_text(before.replace("address: 172.16.0.101", "address: 172.17.0.101"))
     try:
-        done = read(checkout, function)
+        done = read(checkout)
     finally:
         settings.write_text(before)
     assert done.returncode == 1
@@ -100,7 +85,7 @@ def test_a_passphrase_that_is_gone_is_said(checkout: Checkout) -> None:
     passphrase = checkout.path / ".lab" / "passphrase"
     hidden = passphrase.rename(passphrase.with_name("hidden"))
     try:
-        done = read(checkout, "complete")
+        done = read(checkout)
     finally:
         hidden.rename(passphrase)
     assert done.returncode == 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.config import Config
-from components.services import haproxy
+from components.services import firewall, haproxy
 from components.services.model import EVERY_ROLE, Endpoint, Listener, Service
 from components.topology import Role
 from tests import stacks
@@ -22,6 +22,12 @@ from tools import stack_values, status
 
 LIBVIRT = "test:///default"
 VIP = "127.0.0.248"
+STATISTICS = """\
+# pxname,svname,status,check_status,lastchg,
+keystone-api-5000,127.0.0.101,UP,L4OK,600,
+glance-api-9292,127.0.0.101,UP 1/2,L4OK,600,
+glance-api-9292,127.0.0.107,DOWN,L4CON,42,
+"""
 
 
 @pytest.fixture
@@ -32,22 +38,22 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
         listener = stack.enter_context(socket.create_server(("127.0.0.101", 0)))
         api = stack.enter_context(servers.web(VIP))
         api.answers["GET /v3/"] = Answer(200, "version")
-        port = int(listener.getsockname()[1])
+        api.answers["GET /haproxy;csv"] = Answer(200, STATISTICS)
         api_port = int(api.url.rpartition(":")[2])
-        monkeypatch.setattr(status, "SSH_PORT", port)
+        monkeypatch.setattr(firewall, "SSH_PORT", int(listener.getsockname()[1]))
         monkeypatch.setattr(haproxy, "STATS_PORT", api_port)
         monkeypatch.setattr(socket, "getaddrinfo", _resolving({config.site.vip_name: VIP}))
         catalogue = (
             Service(
                 name="keystone",
                 roles=(Role.CONTROLLER,),
-                listeners=(Listener(name="keystone-api", port=port),),
+                listeners=(Listener(name="keystone-api", port=5000),),
                 endpoint=Endpoint(type="identity", description="", port=api_port, path="/v3/"),
             ),
             Service(
                 name="glance",
                 roles=EVERY_ROLE,
-                listeners=(Listener(name="glance-api", port=port),),
+                listeners=(Listener(name="glance-api", port=9292),),
                 endpoint=Endpoint(type="image", description="", port=servers.closed()),
             ),
         )
@@ -66,7 +72,7 @@ def test_libvirt_tells_the_state_of_its_machines() -> None:
 
 
 def test_a_glance_at_the_lab_tells_what_answers_and_what_does_not(lab: Config) -> None:
-    seen = status.look(lab.site, LIBVIRT)
+    seen = status.look(lab)
     assert (seen.vip, seen.vip_answers) == (VIP, True)
     assert [(node.name, node.state, node.ssh, node.address) for node in seen.nodes] == [
         ("controller1", "missing", True, "127.0.0.101"),
@@ -82,8 +88,18 @@ def test_a_glance_at_the_lab_tells_what_answers_and_what_does_not(lab: Config) -
     assert "Connection refused" in glance.answer
 
 
+def test_without_haproxy_nobody_knows_of_the_services(lab: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy, "STATS_PORT", servers.closed())
+    seen = status.look(lab)
+    assert not seen.vip_answers
+    assert [listener.nodes for listener in seen.listeners] == [
+        {"controller1": None},
+        {"controller1": None, "node1": None},
+    ]
+
+
 def test_status_prints_tables(lab: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(stack_values, "outline", {"compact": lab}.__getitem__)
+    monkeypatch.setattr(stack_values, "complete", {"compact": lab}.__getitem__)
     assert status.main(["--stack", "compact"]) == 0
     printed = capsys.readouterr().out
     assert re.search(
@@ -94,7 +110,7 @@ def test_status_prints_tables(lab: Config, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_status_prints_json(lab: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(stack_values, "outline", {"lab": lab}.__getitem__)
+    monkeypatch.setattr(stack_values, "complete", {"lab": lab}.__getitem__)
     assert status.main(["--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["vip"] == VIP

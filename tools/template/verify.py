@@ -42,6 +42,13 @@ def packages() -> Iterator[str]:
             yield f"package {name}: {state}"
 
 
+def kept() -> Iterator[str]:
+    """Everything wanted can be installed again without a mirror."""
+    index = Path("/usr/share/openstack-lab/packages/Packages").read_text()
+    there = set(re.findall(r"^Package: (\S+)$", index, re.MULTILINE))
+    yield from (f"package {name}: not kept" for name in names("packages.txt") if name not in there)
+
+
 def files() -> Iterator[str]:
     """Files are the packages' own, but for those left out and those of the overlay."""
     overlay = {f"/{path.relative_to(RECIPE / 'overlay')}" for path in (RECIPE / "overlay").rglob("*")}
@@ -121,7 +128,7 @@ def schemas() -> Iterator[str]:
 
 def main() -> None:
     """Run all checks."""
-    problems = [problem for check in (packages, files, units, identity, modules, schemas) for problem in check()]
+    problems = [problem for check in (packages, kept, files, units, identity, modules, schemas) for problem in check()]
     for problem in problems:
         print(problem)
     sys.exit(bool(problems))

@@ -46,6 +46,12 @@ def everything(config: Config, clients: Path) -> Answers:
             for service in site.catalogue
             if service.endpoint
         }
+        closed = {
+            (place, listener.port): pool.submit(web.connects, str(place), listener.port, seconds=web.CONNECT_SECONDS)
+            for service, listener in site.listeners()
+            if listener.clients
+            for place in (site.topology.vip, *(node.address for node in service.nodes(site.topology)))
+        }
         statistics_page = haproxy.statistics_url(site)
         servers = pool.submit(statistics, statistics_page, secrets.value("haproxy_stats_password"))
         logins = {client.username: pool.submit(cloud.login, clients / client.file) for client in (ADMIN, DEMO)}
@@ -68,6 +74,7 @@ def everything(config: Config, clients: Path) -> Answers:
         nodes={name: _settled(future.result) for name, future in reports.items()},
         grants=_settled(grants.result),
         servers=_settled(servers.result),
+        lets_in=frozenset(place for place, connected in closed.items() if connected.result()),
         endpoints={name: _settled(future.result) for name, future in endpoints.items()},
         logins={name: _settled(future.result) for name, future in logins.items()},
         assignments=_settled(assignments.result),
@@ -121,11 +128,11 @@ def page(url: str) -> Page:
     return Page(status=status, seconds=time.monotonic() - begun, title=title[1] if title else "")
 
 
-def statistics(page: str, password: str) -> tuple[Server, ...]:
+def statistics(page: str, password: str, seconds: float = web.SECONDS) -> tuple[Server, ...]:
     """Every server that HAProxy knows of, from its statistics page."""
     url = f"{page};csv"
     credentials = base64.b64encode(f"{haproxy.STATS_USER}:{password}".encode()).decode()
-    status, body = _get(url, f"Basic {credentials}")
+    status, body = _get(url, f"Basic {credentials}", seconds)
     if status != 200:
         raise UnansweredError(f"{url}: HTTP {status}")
     lines = csv.DictReader(body.decode().removeprefix("# ").splitlines())
@@ -142,9 +149,9 @@ def statistics(page: str, password: str) -> tuple[Server, ...]:
     )
 
 
-def _get(url: str, authorization: str = "") -> tuple[int, bytes]:
+def _get(url: str, authorization: str = "", seconds: float = web.SECONDS) -> tuple[int, bytes]:
     try:
-        return web.get(url, seconds=web.SECONDS, authorization=authorization)
+        return web.get(url, seconds=seconds, authorization=authorization)
     except (OSError, HTTPException) as error:
         raise UnansweredError(f"{url}: {error}") from error
 

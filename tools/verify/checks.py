@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from components.config import Config
-from components.services import glance, haproxy, infrastructure, keystone
-from components.services.model import INTERFACES, START, Endpoint, Listener, Service, Site
+from components.services import firewall, glance, haproxy, infrastructure, keystone
+from components.services.model import INTERFACES, START, Endpoint, Service, Site
 from components.topology import Node, Role
 from tools.verify import cloud_checks, drift
 from tools.verify.model import Answers, Clock, Finding, NodeReport, Row, UnansweredError
@@ -114,18 +114,35 @@ def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
         )
         return
     states = {(server.listener, server.name): server for server in servers}
-    for service, listener in _listeners(site):
-        section = f"{listener.name}-{listener.port}"
-        nodes = service.nodes(site.topology)[: 1 if listener.single else None]
+    for service, listener in site.listeners():
+        nodes = listener.servers(service.nodes(site.topology))
         faults = {}
         for node in nodes:
-            server = states.get((section, str(node.address)))
+            server = states.get((listener.section, str(node.address)))
             if server is None:
                 faults[node] = f"{node.name}: HAProxy has no such server"
             elif not server.status.startswith("UP"):
                 faults[node] = f"{node.name}: {server.status} for {server.seconds} s ({server.check})"
         detail = "; ".join(faults.values()) or f"{names(nodes)} UP"
-        yield Finding(subject=section, ok=not faults, detail=detail, hint=look(site, service, faults))
+        yield Finding(subject=listener.section, ok=not faults, detail=detail, hint=look(site, service, faults))
+
+
+def _closed(config: Config, answers: Answers) -> Iterator[Finding]:
+    """What is for some nodes only is not for this machine either."""
+    site = config.site
+    for service, listener in site.listeners():
+        if not listener.clients:
+            continue
+        nodes = (*site.topology.having(Role.LOADBALANCER), *service.nodes(site.topology))
+        places = (site.topology.vip, *(node.address for node in service.nodes(site.topology)))
+        lets_in = [f"{place}:{listener.port}" for place in places if (place, listener.port) in answers.lets_in]
+        yield Finding(
+            subject=listener.section,
+            ok=not lets_in,
+            detail=f"takes in anybody at {', '.join(lets_in)}" if lets_in else "takes in the nodes that use it alone",
+            hint=f"make repair; {look(site, firewall.FIREWALL, nodes)}",
+            repairs=tuple(dict.fromkeys(firewall.FIREWALL.step(START, node) for node in nodes)),
+        )
 
 
 def _endpoints(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -213,16 +230,6 @@ def _with_endpoint(site: Site) -> Iterator[tuple[Service, Endpoint]]:
     return ((service, service.endpoint) for service in site.catalogue if service.endpoint)
 
 
-def _listeners(site: Site) -> Iterator[tuple[Service, Listener]]:
-    """The listeners that HAProxy has: those of services that have nodes."""
-    return (
-        (service, listener)
-        for service in site.catalogue
-        if service.nodes(site.topology)
-        for listener in service.listeners
-    )
-
-
 def _urls(catalog: Iterable[Mapping[str, Any]], kind: str, region: str) -> dict[str, set[str]]:
     """The URLs of a type of service, by interface."""
     urls: dict[str, set[str]] = {}
@@ -240,6 +247,7 @@ CHECKS: Mapping[str, Callable[[Config, Answers], Iterable[Finding]]] = {
     "units": _units,
     "VIP": _virtual_address,
     "HAProxy": _servers,
+    "firewall": _closed,
     "endpoint": _endpoints,
     "token": _tokens,
     "catalog": _catalog,

@@ -13,7 +13,6 @@ from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncssh
-from openstack.connection import Connection
 
 from components.cloud.clients import ADMIN, DEMO, KEY_FILE
 from components.cloud.instance import GROUP, KEY
@@ -59,21 +58,34 @@ def run(config: Config, clients: Path, tell: Callable[[str], None] | None = None
     the client environment files and of the tenant's key; `tell` gets a line now and then, by default on standard error.
     """
     try:
-        tenant, admin = (cloud.login(clients / client.file) for client in (DEMO, ADMIN))
+        course = _Course(config, clients, f"verify-{secrets.token_hex(4)}", tell)
     except UnansweredError as error:
-        return [Finding(subject="login", ok=False, detail=str(error), hint="the rows `token` above")]
-    region = config.site.region
-    course = _Course(config, clients / KEY_FILE, cloud.connect(tenant, region), cloud.connect(admin, region), tell)
+        return [_not_logged_in(error)]
     findings: list[Finding] = []
     try:
-        for subject, step, services in _STEPS:
-            findings.append(course.take(subject, step, services))
-            if not findings[-1].ok:
-                break
+        findings += course.take_all(_Course.boot)
     finally:
         course.begin(DELETION_SECONDS)
         findings.append(course.take("deletion", _Course.delete, (nova.COMPUTE, nova.NOVA)))
     return findings
+
+
+def examine(config: Config, clients: Path, name: str) -> list[Finding]:
+    """Look at all that a tenant's instance should have, which is there already and stays."""
+    try:
+        course = _Course(config, clients, name)
+    except UnansweredError as error:
+        return [_not_logged_in(error)]
+    return course.take_all(_Course.find)
+
+
+def traces(config: Config, clients: Path, identifier: str) -> set[str]:
+    """What is left of a server that was deleted; UnansweredError if that cannot be known."""
+    return _Course(config, clients, identifier).traces(identifier)
+
+
+def _not_logged_in(error: UnansweredError) -> Finding:
+    return Finding(subject="login", ok=False, detail=str(error), hint="the rows `token` above")
 
 
 class _Course:
@@ -82,11 +94,14 @@ class _Course:
     address = ""
     told: Mapping[str, str]
 
-    def __init__(
-        self, config: Config, key: Path, tenant: Connection, admin: Connection, tell: Callable[[str], None] | None
-    ) -> None:
-        self.name = f"verify-{secrets.token_hex(4)}"
-        self._config, self._key, self._tenant, self._admin = config, key, tenant, admin
+    def __init__(self, config: Config, clients: Path, name: str, tell: Callable[[str], None] | None = None) -> None:
+        """Log in as both users; UnansweredError if that fails."""
+        self.name = name
+        self._config, self._key = config, clients / KEY_FILE
+        self._tenant, self._admin = (
+            cloud.connect(login, config.site.region)
+            for login in [cloud.login(clients / client.file) for client in (DEMO, ADMIN)]
+        )
         self._tell = tell or _to_standard_error
         self._ids: set[str] = set()
         self._origin = self._spoken = time.monotonic()
@@ -95,6 +110,15 @@ class _Course:
     def begin(self, seconds: float) -> None:
         """All steps from here on together have this long."""
         self._deadline = time.monotonic() + seconds
+
+    def take_all(self, first: "Callable[[_Course], str]") -> list[Finding]:
+        """Take all steps after a first one, up to one that fails."""
+        findings: list[Finding] = []
+        for subject, step, services in (("boot", first, (nova.COMPUTE, nova.NOVA, neutron.LINUXBRIDGE)), *_STEPS):
+            findings.append(self.take(subject, step, services))
+            if not findings[-1].ok:
+                break
+        return findings
 
     def take(self, subject: str, step: "Callable[[_Course], str]", services: Sequence[Service]) -> Finding:
         """Take a step; a failed one tells the console's last lines."""
@@ -109,8 +133,8 @@ class _Course:
 
     def boot(self) -> str:
         """Launch it and see it ACTIVE with an address from the pool."""
-        config, compute = self._config, self._tenant.compute
-        image_name, flavor_name = config.tenant.image_name, config.tenant.flavor.name
+        compute = self._tenant.compute
+        image_name, flavor_name = self._config.tenant.image_name, self._config.tenant.flavor.name
         with cloud.asking("booting"):
             flavor = compute.find_flavor(flavor_name, ignore_missing=False)
             network = self._tenant.network.find_network(NETWORK, ignore_missing=False)
@@ -125,12 +149,23 @@ class _Course:
                 security_groups=[{"name": GROUP}],
                 key_name=KEY,
             )
-        identifier = str(server.id)
+        return f"{self.name} of {flavor_name} from {image_name}: {self._active(str(server.id))}"
+
+    def find(self) -> str:
+        """Find it by its name, ACTIVE with an address from the pool."""
+        with cloud.asking("Nova"):
+            servers = list(self._tenant.compute.servers(name=f"^{self.name}$"))
+        if len(servers) != 1:
+            raise FailedError(f"{len(servers)} servers of the name {self.name}")
+        return f"{self.name}: {self._active(str(servers[0].id))}"
+
+    def _active(self, identifier: str) -> str:
+        config = self._config
         self._ids.add(identifier)
 
         def active() -> Sequence[str] | None:
             with cloud.asking("Nova"):
-                found = cloud.described(compute.get_server(identifier))
+                found = cloud.described(self._tenant.compute.get_server(identifier))
             if found.status == "ERROR":
                 raise FailedError(f"ERROR: {found.fault or 'without a reason'}")
             if found.status != "ACTIVE" or not found.addresses:
@@ -141,7 +176,7 @@ class _Course:
         if not in_pool(config, addresses):
             raise FailedError(f"{', '.join(addresses)} is not of the pool {'-'.join(map(str, config.tenant.pool))}")
         self.address = addresses[0]
-        return f"{self.name} of {flavor_name} from {image_name}: ACTIVE with {self.address}, {self._elapsed():.0f} s"
+        return f"ACTIVE with {self.address}, {self._elapsed():.0f} s"
 
     def console_log(self) -> str:
         """Wait until it has written something."""
@@ -186,7 +221,7 @@ class _Course:
         script = guest_script(self.address, servers[0])
 
         def told() -> Mapping[str, str]:
-            return read_guest(_run_on_guest(self.address, key, script))
+            return read_guest(run_on_guest(self.address, key, script))
 
         self.told = {
             **self._wait("login by SSH", told),
@@ -230,14 +265,15 @@ class _Course:
             if left := found():
                 raise UnansweredError(f"server {', '.join(left)} is still there")
             for identifier in self._ids:
-                if left := self._traces(identifier):
+                if left := self.traces(identifier):
                     raise UnansweredError(f"left of it: {', '.join(left)}")
             return True
 
         self._wait("end of it", gone)
         return f"no server, port, allocation in Placement or disk left after {time.monotonic() - begun:.0f} s"
 
-    def _traces(self, identifier: str) -> set[str]:
+    def traces(self, identifier: str) -> set[str]:
+        """Ports, allocations and disks of a server."""
         with cloud.asking("looking for what is left"):
             ports = {f"port {port.id}" for port in self._admin.network.ports(device_id=identifier)}
             allocations = self._admin.placement.get_allocation(identifier).allocations or {}
@@ -297,7 +333,6 @@ class _Course:
 
 
 _STEPS: tuple[tuple[str, Callable[[_Course], str], tuple[Service, ...]], ...] = (
-    ("boot", _Course.boot, (nova.COMPUTE, nova.NOVA, neutron.LINUXBRIDGE)),
     # First what costs the cloud nothing while the instance boots.
     ("ping", _Course.ping, (neutron.DHCP, neutron.LINUXBRIDGE)),
     ("console log", _Course.console_log, (nova.COMPUTE,)),
@@ -360,11 +395,13 @@ def judge_dns(told: Mapping[str, str], expected: Sequence[str], address: str) ->
     return f"/etc/resolv.conf names {', '.join(servers)}; {told['DHCP server']} resolves {name} to {address}"
 
 
-def _run_on_guest(address: str, key: asyncssh.SSHKey, script: str) -> str:
+def run_on_guest(address: str, key: asyncssh.SSHKey, script: str, *, seconds: float = ATTEMPT_SECONDS) -> str:
+    """Standard output of a script run in an instance; UnansweredError if it cannot be had."""
+
     async def run() -> str:
         # Its host key was made in its first boot: nobody can know it beforehand.
         async with (
-            asyncio.timeout(ATTEMPT_SECONDS),
+            asyncio.timeout(seconds),
             asyncssh.connect(
                 address, SSH_PORT, username=USER, client_keys=[key], known_hosts=None, config=None, agent_path=None
             ) as connection,

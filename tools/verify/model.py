@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from keystoneauth1.session import Session
@@ -193,6 +194,8 @@ class Answers:
     nodes: Mapping[str, NodeReport | UnansweredError]
     grants: frozenset[Grant] | UnansweredError
     servers: Sequence[Server] | UnansweredError
+    lets_in: frozenset[tuple[IPv4Address, int]]
+    """Addresses and ports that are for some nodes only, and took a connection from this machine."""
     endpoints: Mapping[str, VersionDocument | UnansweredError]
     logins: Mapping[str, Login | UnansweredError]
     assignments: frozenset[Assignment] | UnansweredError

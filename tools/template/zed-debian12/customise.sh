@@ -47,6 +47,17 @@ update-tirfs
 : >/etc/machine-id
 rm -rf /usr/sbin/policy-rc.d /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/log/journal
 rm -rf /var/cache/debconf/*-old /var/lib/dpkg/*-old
+
+# What somebody removes can be installed again where no mirror is within reach.
+kept=/usr/share/openstack-lab/packages
+mkdir -p $kept
+mv /var/cache/apt/archives/*.deb $kept
+cd $kept
+for package in *.deb; do
+    dpkg-deb --field "$package"
+    printf 'Filename: ./%s\nSize: %s\n' "$package" "$(stat --format %s "$package")"
+    printf 'SHA256: %s\n\n' "$(sha256sum "$package" | cut -d ' ' -f 1)"
+done >Packages
 find /var/lib/apt/lists /var/cache/apt -type f -delete
 rm -f /etc/apt/apt.conf.d/99mmdebstrap /etc/dpkg/dpkg.cfg.d/99mmdebstrap
 rm -f /etc/resolv.conf

@@ -1,0 +1,94 @@
+"""What each node takes in: the catalogue's ports, each from those who use it, and nothing else."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from components.services.haproxy import STATS_PORT
+from components.services.model import EVERY_ROLE, ConfigFile, Protocol, Service, Site
+from components.topology import Node, Role
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A way into a node: to one of its addresses or to all, from some addresses or from everybody.
+
+    `ports` is one, a range such as "5900-6899", or empty where the protocol has none.
+    """
+
+    of: str
+    to: IPv4Address | None
+    protocol: Protocol
+    ports: str
+    sources: tuple[IPv4Address, ...] | None
+
+
+def openings(site: Site, node: Node) -> Iterator[Opening]:
+    """The ways into a node from outside of it. Services' ports take in load balancers, which take in all others."""
+    topology = site.topology
+    balancers = _addresses(topology.having(Role.LOADBALANCER))
+    for network, address in ((topology.provider, node.address), (topology.internal, node.internal_address)):
+        yield _tcp("ssh", address, SSH_PORT, (network.gateway,))
+    for service in site.services(node):
+        for listener in service.listeners:
+            yield _tcp(listener.name, node.address, listener.port, balancers)
+        for port in service.ports:
+            if port.role is None or port.role in node.roles:
+                yield Opening(
+                    of=service.name,
+                    to=None,
+                    protocol=port.protocol,
+                    ports=port.ports,
+                    sources=_addresses(topology.having(*port.clients)),
+                )
+    if Role.LOADBALANCER in node.roles:
+        yield _tcp("statistics", topology.vip, STATS_PORT, (topology.provider.gateway,))
+        for _, listener in site.listeners():
+            users = _addresses(topology.having(*listener.clients)) if listener.clients else None
+            yield _tcp(listener.name, topology.vip, listener.port, users)
+
+
+def _tcp(of: str, to: IPv4Address, port: int, sources: tuple[IPv4Address, ...] | None) -> Opening:
+    return Opening(of=of, to=to, protocol=Protocol.TCP, ports=str(port), sources=sources)
+
+
+def _addresses(nodes: Iterable[Node]) -> tuple[IPv4Address, ...]:
+    return tuple(node.address for node in nodes)
+
+
+def _rules(site: Site, node: Node) -> str:
+    rules = "\n".join(f"    {_rule(opening)}" for opening in openings(site, node))
+    return f"""#!/usr/sbin/nft -f
+# Tables of others, such as Neutron's, are not touched.
+table inet openstack-lab
+delete table inet openstack-lab
+
+table inet openstack-lab {{
+  chain input {{
+    type filter hook input priority filter; policy drop;
+    iif lo accept
+    ct state established,related accept
+    meta l4proto {{ icmp, ipv6-icmp }} accept
+{rules}
+    meta l4proto tcp reject with tcp reset
+  }}
+}}
+"""
+
+
+def _rule(opening: Opening) -> str:
+    to = [f"ip daddr {opening.to}"] if opening.to else []
+    sources = [f"ip saddr {{ {', '.join(map(str, opening.sources))} }}"] if opening.sources is not None else []
+    what = f"{opening.protocol} dport {opening.ports}" if opening.ports else f"meta l4proto {opening.protocol}"
+    return " ".join([*to, *sources, what, f'accept comment "{opening.of}"'])
+
+
+FIREWALL = Service(
+    name="firewall",
+    roles=EVERY_ROLE,
+    files=(ConfigFile(path="/etc/nftables.conf", content=_rules),),
+    check=lambda _site, _node: "nft --check --file /etc/nftables.conf",
+)
+"""A database that instances cannot reach needs no trust in them. The guide switches the firewall off (chapter 4.1)."""

@@ -1,0 +1,98 @@
+"""Run inside a lab's shell: `listening STACK ADDRESS` connects to each port that any process of a node listens at.
+
+It does so from this machine, over both networks, and from the tenant's instance at ADDRESS. Prints JSON, by where from:
+what is `open`, and what the catalogue `names`.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+
+import asyncssh
+
+from components.cloud import clients
+from components.config import Config
+from components.services import firewall
+from components.services.model import Protocol
+from components.topology import Node, Role
+from tools import paths, stack_values
+from tools.verify import instance, nodes, web
+
+SECONDS = 5
+AT_ONCE = 64
+
+Place = tuple[IPv4Address, int]
+
+
+def main() -> None:
+    """Try all of it."""
+    stack, address = sys.argv[1], IPv4Address(sys.argv[2])
+    config = stack_values.complete(stack)
+    ports = {node: listening(config, node) for node in config.site.topology.nodes}
+    places = sorted({(to, port) for node in ports for to in addresses(config, node) for port in ports[node]})
+    topology = config.site.topology
+    outside = [place for place in places if place[0] in topology.provider.cidr]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        connected = pool.map(lambda place: web.connects(str(place[0]), place[1], seconds=SECONDS), places)
+        from_host = {place for place, taken in zip(places, connected, strict=True) if taken}
+    key = paths.CLIENTS / stack / clients.KEY_FILE
+    from_instance = set(try_from_instance(address, asyncssh.read_private_key(key), outside))
+    hosts = {network.gateway for network in (topology.provider, topology.internal)}
+    print(
+        json.dumps(
+            {
+                "tried": len(places),
+                "host": {"open": words(from_host), "names": words(named(config, hosts))},
+                "instance": {"open": words(from_instance), "names": words(named(config, {address}))},
+            }
+        )
+    )
+
+
+def listening(config: Config, node: Node) -> set[int]:
+    """The TCP ports of all processes of a node, whatever address they listen at, and those that it should have."""
+    said = nodes.run(node, "ss --no-header --listening --tcp --numeric", config.secrets, seconds=120)
+    there = {int(line.split()[3].rpartition(":")[2]) for line in said.splitlines()}
+    return there | {port for _, port in named(config, None, node)}
+
+
+def addresses(config: Config, node: Node) -> Iterator[IPv4Address]:
+    """The addresses of a node, the virtual one among them where it may be."""
+    yield from (node.address, node.internal_address)
+    if Role.LOADBALANCER in node.roles:
+        yield config.site.topology.vip
+
+
+def named(config: Config, sources: set[IPv4Address] | None, *only: Node) -> set[Place]:
+    """What the catalogue opens to any of the sources; None: to anybody at all."""
+    return {
+        (each.to, int(each.ports))
+        for node in only or config.site.topology.nodes
+        for each in firewall.openings(config.site, node)
+        if each.protocol is Protocol.TCP and each.to
+        if sources is None or each.sources is None or sources & set(each.sources)
+    }
+
+
+def try_from_instance(address: IPv4Address, key: asyncssh.SSHKey, places: list[Place]) -> Iterator[Place]:
+    """Those of the places that take a connection from the instance."""
+    words = " ".join(f"{to}:{port}" for to, port in places)
+    script = (
+        f"for each in {words}; do nc -w {SECONDS} ${{each%:*}} ${{each#*:}} </dev/null >/dev/null && echo $each; done"
+    )
+    said = instance.run_on_guest(str(address), key, f"({script}) 2>/dev/null; echo end", seconds=900)
+    assert said.endswith("end\n"), said
+    for line in said.split()[:-1]:
+        to, _, port = line.partition(":")
+        yield IPv4Address(to), int(port)
+
+
+def words(places: set[Place]) -> list[str]:
+    """As text, in order."""
+    return [f"{to}:{port}" for to, port in sorted(places)]
+
+
+if __name__ == "__main__":
+    main()
