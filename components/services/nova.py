@@ -135,7 +135,7 @@ NOVA = Service(
     tasks=(Task(name="cells", script=_cells),),
     listeners=(
         Listener(name="nova-controller-node-api", port=API_PORT),
-        Listener(name="nova-metadata", port=METADATA_PORT),
+        Listener(name="nova-metadata", port=METADATA_PORT, clients=(Role.CONTROLLER,)),
         Listener(name="nova-novncproxy", port=CONSOLE_PORT, options=("timeout client 1h", "timeout server 1h")),
     ),
     endpoint=Endpoint(type="compute", description="OpenStack Compute", port=API_PORT, path="/v2.1"),

@@ -32,8 +32,7 @@ def admits(opening: Opening, source: IPv4Address) -> bool:
             "haproxy1",
             {
                 *(("keystone-api", "5000"), ("glance-api", "9292"), ("placement-api", "8778"), ("neutron-api", "9696")),
-                *(("nova-controller-node-api", "8774"), ("nova-metadata", "8775"), ("nova-novncproxy", "6080")),
-                ("openstack", "80"),
+                *(("nova-controller-node-api", "8774"), ("nova-novncproxy", "6080"), ("openstack", "80")),
             },
         ),
         ("controller1", set()),
@@ -51,12 +50,15 @@ def test_instances_reach_the_apis_through_the_virtual_address_and_nothing_else(
 @pytest.mark.parametrize(
     ("user", "uses"),
     [
-        ("controller1", {("mysql", "3306"), ("rabbitmq", "5672"), ("memcached", "11211")}),
+        (
+            "controller1",
+            {("mysql", "3306"), ("rabbitmq", "5672"), ("memcached", "11211"), ("nova-metadata", "8775")},
+        ),
         ("node1", {("rabbitmq", "5672")}),
         ("mysql-master", set()),
     ],
 )
-def test_database_queue_and_cache_are_for_those_who_use_them(user: str, uses: set[tuple[str, str]]) -> None:
+def test_what_is_behind_the_apis_is_for_those_who_use_it(user: str, uses: set[tuple[str, str]]) -> None:
     assert ways_in("haproxy1", NODES[user].address) - ways_in("haproxy1", INSTANCE) == uses
 
 

@@ -210,7 +210,7 @@ def test_the_rows_cover_every_node_service_listener_and_endpoint(lab: Config) ->
             *("placement-api-8778", "nova-controller-node-api-8774", "nova-metadata-8775", "nova-novncproxy-6080"),
             *("neutron-api-9696", "openstack-80"),
         ],
-        "firewall": ["mysql-3306", "rabbitmq-5672", "memcached-11211"],
+        "firewall": ["mysql-3306", "rabbitmq-5672", "memcached-11211", "nova-metadata-8775"],
         "endpoint": apis,
         "token": ["admin", "myuser"],
         "catalog": apis,
