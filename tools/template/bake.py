@@ -103,7 +103,9 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
     steps.run(
         [
             *mounts.unshare(),
-            *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory", "--skip=cleanup/apt/cache"),
+            *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
+            # Their files stay, for customise.sh.
+            "--skip=essential/unlink,cleanup/apt/cache",
             *(f"--aptopt={recipe.directory / 'apt.conf'}", f"--aptopt={work / 'apt.conf'}"),
             *(f"--dpkgopt={recipe.directory / 'dpkg.cfg'}", f"--essential-hook={recipe.directory / 'prepare.sh'}"),
             *(f"--include={','.join(recipe.packages)}", recipe.suites[0], root, mirrors),
