@@ -30,8 +30,4 @@ def complete(name: str) -> config.Config:
     try:
         return config.from_engine({key: entry["value"] for key, entry in json.loads(done.stdout).items()})
     except config.ConfigError as error:
-        raise _unusable(error) from error
-
-
-def _unusable(error: config.ConfigError) -> StepError:
-    return StepError("\n".join(error.findings))
+        raise StepError("\n".join(error.findings)) from error

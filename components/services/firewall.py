@@ -91,4 +91,4 @@ FIREWALL = Service(
     files=(ConfigFile(path="/etc/nftables.conf", content=_rules),),
     check=lambda _site, _node: "nft --check --file /etc/nftables.conf",
 )
-"""A database that instances cannot reach needs no trust in them. The guide switches the firewall off (chapter 4.1)."""
+"""Instances are in the nodes' network, and the guide trusts them all: it has no firewall."""
