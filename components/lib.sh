@@ -34,16 +34,17 @@ explain() { # what was being done, the units' state and the last log lines
 }
 trap 'explain $?' ERR
 
-wait_for() { # WHAT SECONDS COMMAND...: the longer the command takes, the less often it is asked
+wait_for() { # WHAT SECONDS COMMAND...: asks again after 1 to 5 s, the longer the command itself took
   waiting_for="$1 (up to $2 s)"
-  local deadline=$((SECONDS + $2)) begun
+  local deadline=$((SECONDS + $2)) begun pause
   shift 2
   while
     begun=${EPOCHREALTIME/./}
     ! "$@" >/dev/null 2>&1
   do
     [ $SECONDS -lt $deadline ] || explain 124
-    sleep $(((${EPOCHREALTIME/./} - begun) * 4 / 1000000 + 1))
+    pause=$(((${EPOCHREALTIME/./} - begun) * 4 / 1000000 + 1))
+    sleep $((pause < 5 ? pause : 5))
   done
   waiting_for=""
 }

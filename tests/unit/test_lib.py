@@ -66,6 +66,17 @@ def test_waiting_in_vain_says_for_what_and_where() -> None:
     assert done.stderr.startswith("failed on ")
 
 
+def test_between_two_questions_lie_five_seconds_at_most() -> None:
+    """However long a question takes: a request to a service that is loading ends after half a minute."""
+    script = """
+    sleep() { echo "pause $1"; }
+    asked=0
+    answers() { asked=$((asked + 1)); [ $asked = 1 ] && command sleep 1.5; [ $asked = 3 ]; }
+    wait_for "an answer" 60 answers
+    """
+    assert run(script).stdout.split("\n") == ["pause 5", "pause 1", ""]
+
+
 def test_the_last_log_lines_are_shown_without_secrets(tmp_path: Path) -> None:
     """Each of this script's secrets is masked wherever it shows."""
     log = tmp_path / "service.log"

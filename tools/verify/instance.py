@@ -325,8 +325,8 @@ class _Course:
             if time.monotonic() > self._spoken + _PROGRESS:
                 self._tell(f"{self._elapsed():4.0f} s  {self.name}: no {what} yet{why}")
                 self._spoken = time.monotonic()
-            # An answer that takes long takes it from the instance that boots.
-            time.sleep(max(_PAUSE, 2 * (time.monotonic() - begun)))
+            # An answer that takes long takes it from the instance that boots; one that never came takes nothing.
+            time.sleep(max(_PAUSE, min(_PROGRESS, 2 * (time.monotonic() - begun))))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._origin
