@@ -22,6 +22,7 @@ from typing import Any
 
 from components import remote
 from components.config import Config
+from components.services import firewall
 from components.services.model import Site
 from components.topology import Node
 from tools import hypervisor, known_secrets, paths, stack, stack_values, status
@@ -34,8 +35,6 @@ BUNDLES = paths.STATE / "logs"
 
 SECONDS = 300
 """Limit of a node's answer, unless told otherwise."""
-
-SSH_PORT = 22
 
 FILE_BYTES = 1024 * 1024
 JOURNAL_BYTES = 4 * FILE_BYTES
@@ -181,7 +180,7 @@ def _on_node(node: Node, config: Config, seconds: float) -> Contents:
             login=remote.login_key_pair(secrets),
             host=remote.host_key_pair(node, secrets),
             seconds=seconds,
-            port=SSH_PORT,
+            port=firewall.SSH_PORT,
         )
         return {f"{node.name}/{path}": text for path, text in _members(archive)}
     except (UnansweredError, tarfile.TarError) as error:

@@ -6,6 +6,7 @@ Texts name secrets by placeholders such as `@glance_database_password@` (see `co
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Address
 from typing import TypeAlias
 
 from components.services.ini import Ini, merge, render
@@ -276,6 +277,13 @@ class Site:
         for service in self.catalogue:
             if service.nodes(self.topology):
                 yield from ((service, listener) for listener in service.listeners)
+
+    def restricted(self) -> Iterator[tuple[Service, Listener, tuple[IPv4Address, ...]]]:
+        """The listeners that are for some nodes only, each with the addresses at which others must not get in."""
+        for service, listener in self.listeners():
+            if listener.clients:
+                nodes = service.nodes(self.topology)
+                yield service, listener, (self.topology.vip, *(node.address for node in nodes))
 
     def url(self, endpoint: Endpoint) -> str:
         """The endpoint's URL through the virtual address."""

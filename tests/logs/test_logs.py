@@ -15,6 +15,7 @@ import pytest
 
 from components import remote
 from components.config import Config
+from components.services import firewall
 from components.services.model import EVERY_ROLE, ConfigFile, Packaging, Service
 from tests import stacks
 from tests.program import engine
@@ -118,7 +119,7 @@ def lab(sshd: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     (set_up / "template.log").write_text(f"baked with {whole.secrets.master}\n")
     monkeypatch.setattr(paths, "LOGS", set_up)
     monkeypatch.setattr(logs, "BUNDLES", tmp_path / "logs")
-    monkeypatch.setattr(logs, "SSH_PORT", sshd)
+    monkeypatch.setattr(firewall, "SSH_PORT", sshd)
     monkeypatch.setattr(hypervisor, "known", lambda: Hypervisor("test:///default", "default-pool", "qemu", None))
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
     machine = dataclasses.replace(whole.hypervisor, uri="test:///default")

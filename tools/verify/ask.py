@@ -48,9 +48,8 @@ def everything(config: Config, clients: Path) -> Answers:
         }
         closed = {
             (place, listener.port): pool.submit(web.connects, str(place), listener.port, seconds=web.CONNECT_SECONDS)
-            for service, listener in site.listeners()
-            if listener.clients
-            for place in (site.topology.vip, *(node.address for node in service.nodes(site.topology)))
+            for _, listener, places in site.restricted()
+            for place in places
         }
         statistics_page = haproxy.statistics_url(site)
         servers = pool.submit(statistics, statistics_page, secrets.value("haproxy_stats_password"))

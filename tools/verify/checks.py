@@ -130,11 +130,8 @@ def _servers(config: Config, answers: Answers) -> Iterator[Finding]:
 def _closed(config: Config, answers: Answers) -> Iterator[Finding]:
     """What is for some nodes only is not for this machine either."""
     site = config.site
-    for service, listener in site.listeners():
-        if not listener.clients:
-            continue
+    for service, listener, places in site.restricted():
         nodes = (*site.topology.having(Role.LOADBALANCER), *service.nodes(site.topology))
-        places = (site.topology.vip, *(node.address for node in service.nodes(site.topology)))
         lets_in = [f"{place}:{listener.port}" for place in places if (place, listener.port) in answers.lets_in]
         yield Finding(
             subject=listener.section,

@@ -108,8 +108,11 @@ func (s *server) stop() {
 	if s.process == nil {
 		return
 	}
-	for _, pid := range append(descendants(s.process.Process.Pid), s.process.Process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	processes := append(descendants(s.process.Process.Pid), s.process.Process.Pid)
+	for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} { // so that none tells of another's end
+		for _, pid := range processes {
+			_ = syscall.Kill(pid, signal)
+		}
 	}
 	_ = s.process.Wait()
 	s.process = nil
