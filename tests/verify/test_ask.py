@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -592,3 +593,38 @@ def test_a_missing_instance_is_told(site: Web, tmp_path: Path) -> None:
     site.answers["GET /compute/servers/detail?name=%5Evm1%24"] = Answer(200, {"servers": []})
     with pytest.raises(UnansweredError, match=r"^0 servers of the name vm1$"):
         cloud.instance(login, "RegionOne", "vm1")
+
+
+# The order
+
+
+def test_what_keeps_a_controller_busy_is_asked_once_all_else_is_answered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answered: list[str] = []
+
+    def question(name: str, seconds: float) -> Callable[..., bool]:
+        def answer(*_: object, **_options: object) -> bool:
+            time.sleep(seconds)
+            answered.append(name)
+            return True
+
+        return answer
+
+    quick = {
+        nodes: ("report", "grants", "cells"),
+        cloud: (
+            *("login", "assignments", "providers", "compute_services", "network_agents", "hypervisors"),
+            *("image", "instance"),
+        ),
+        ask: ("endpoint", "statistics", "page", "sha256"),
+        web: ("connects",),
+    }
+    for module, names in quick.items():
+        for name in names:
+            monkeypatch.setattr(module, name, question(name, 0.1))
+    for module, name in ((nodes, "upgrade"), (ask, "visit")):
+        monkeypatch.setattr(module, name, question(name, 0))
+    ask.everything(stacks.load("compact"), tmp_path)
+    assert sorted(answered[-3:]) == ["upgrade", "upgrade", "visit"]
+    assert set(answered[:-3]) == {name for names in quick.values() for name in names}

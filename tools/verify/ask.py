@@ -1,4 +1,4 @@
-"""All questions, asked at once: each takes a bounded time and gives UnansweredError when it gets no usable answer."""
+"""All questions, side by side: each takes a bounded time and gives UnansweredError when it gets no usable answer."""
 
 import base64
 import csv
@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -30,37 +30,37 @@ T = TypeVar("T")
 
 
 def everything(config: Config, clients: Path) -> Answers:
-    """Ask all at once; `clients` is the directory of the client environment files."""
+    """Ask what is answered at once, then what takes its time. `clients` is the directory of the environment files."""
     site, secrets, tenant = config.site, config.secrets, config.tenant
     controller = site.topology.having(Role.CONTROLLER)[0]
     with ThreadPoolExecutor(max_workers=64) as pool:
-        reports = {each.name: pool.submit(nodes.report, each, site, secrets) for each in site.topology.nodes}
+        quick: list[Future[Any]] = []
+
+        def ask(question: Callable[..., T], *arguments: Any, **options: Any) -> Future[T]:
+            future = pool.submit(question, *arguments, **options)
+            quick.append(future)
+            return future
+
+        def as_user(name: str, question: Callable[..., T], *words: str) -> Future[T]:
+            login: Future[Login] = logins[name]
+            return ask(lambda: question(login.result(), site.region, *words))
+
+        reports = {each.name: ask(nodes.report, each, site, secrets) for each in site.topology.nodes}
         owners = [service.name for service in site.catalogue if service.databases]
-        grants = pool.submit(nodes.grants, site.topology.having(Role.DATABASE)[0], owners, secrets)
-        upgrades = {
-            service.name: pool.submit(nodes.upgrade, controller, service, secrets) for service in UPGRADE_CHECKED
-        }
-        cells = pool.submit(nodes.cells, controller, secrets)
+        grants = ask(nodes.grants, site.topology.having(Role.DATABASE)[0], owners, secrets)
+        cells = ask(nodes.cells, controller, secrets)
         endpoints = {
-            service.name: pool.submit(endpoint, site.url(service.endpoint))
-            for service in site.catalogue
-            if service.endpoint
+            service.name: ask(endpoint, site.url(service.endpoint)) for service in site.catalogue if service.endpoint
         }
         closed = {
-            (place, listener.port): pool.submit(web.connects, str(place), listener.port, seconds=web.CONNECT_SECONDS)
+            (place, listener.port): ask(web.connects, str(place), listener.port, seconds=web.CONNECT_SECONDS)
             for _, listener, places in site.restricted()
             for place in places
         }
         statistics_page = haproxy.statistics_url(site)
-        servers = pool.submit(statistics, statistics_page, secrets.value("haproxy_stats_password"))
-        logins = {client.username: pool.submit(cloud.login, clients / client.file) for client in (ADMIN, DEMO)}
-        visits = pool.submit(visit, site, secrets, (DEMO, ADMIN))
-        console = pool.submit(page, console_url(site))
-
-        def as_user(name: str, question: Callable[..., T], *words: str) -> Future[T]:
-            login: Future[Login] = logins[name]
-            return pool.submit(lambda: question(login.result(), site.region, *words))
-
+        servers = ask(statistics, statistics_page, secrets.value("haproxy_stats_password"))
+        logins = {client.username: ask(cloud.login, clients / client.file) for client in (ADMIN, DEMO)}
+        console = ask(page, console_url(site))
         assignments = as_user(ADMIN.username, cloud.assignments)
         providers = as_user(ADMIN.username, cloud.providers)
         compute_services = as_user(ADMIN.username, cloud.compute_services)
@@ -68,7 +68,13 @@ def everything(config: Config, clients: Path) -> Answers:
         hypervisors = as_user(ADMIN.username, cloud.hypervisors)
         image = as_user(DEMO.username, cloud.image, tenant.image_name)
         instance = as_user(DEMO.username, cloud.instance, tenant_instance.NAME) if tenant.instance else None
-        digest = pool.submit(sha256, config.hypervisor.image)
+        digest = ask(sha256, config.hypervisor.image)
+        # What keeps an emulated controller busy for minutes would let the others wait for longer than they may.
+        wait(quick)
+        upgrades = {
+            service.name: pool.submit(nodes.upgrade, controller, service, secrets) for service in UPGRADE_CHECKED
+        }
+        visits = pool.submit(visit, site, secrets, (DEMO, ADMIN))
     return Answers(
         nodes={name: _settled(future.result) for name, future in reports.items()},
         grants=_settled(grants.result),
