@@ -158,20 +158,23 @@ echo "virt_type $type"
 
 
 def _discover(site: Site, _node: Node) -> str:
-    """Map the compute nodes to their cell, once all of them have reported; the scheduler does it every 300 s."""
+    """Map the compute nodes to their cell, once all of them have reported; the scheduler does it every 300 s.
+
+    What `nova-manage cell_v2 discover_hosts` does (guide 4.7.2.2), without a minute of its start-up time.
+    """
     hosts = [node.fqdn for node in COMPUTE.nodes(site.topology)]
     listed = ", ".join(f"'{host}'" for host in hosts)
-    return f"""waiting() {{
-  query_as nova "${{secret[nova_database_password]}}" {site.vip_name} nova \\
-    "SELECT {len(hosts)} - COUNT(*) FROM compute_nodes WHERE deleted = 0 AND host IN ({listed})"
-}}
-all_reported() {{ [ "$(waiting)" = 0 ]; }}
-unmapped() {{
-  query_as nova "${{secret[nova_database_password]}}" {site.vip_name} nova_api \\
-    "SELECT {len(hosts)} - COUNT(*) FROM host_mappings WHERE host IN ({listed})"
+    return f"""ask() {{ query_as nova "${{secret[nova_database_password]}}" {site.vip_name} nova "$1"; }}
+all_reported() {{
+  [ "$(ask "SELECT COUNT(*) FROM compute_nodes WHERE deleted = 0 AND host IN ({listed})")" = {len(hosts)} ]
 }}
 wait_for 'the report of {", ".join(hosts)}' 900 all_reported
-[ "$(unmapped)" = 0 ] || run_as nova nova-manage cell_v2 discover_hosts
+ask "
+INSERT INTO nova_api.host_mappings (created_at, cell_id, host)
+  SELECT NOW(), cell_mappings.id, compute_nodes.host FROM compute_nodes JOIN nova_api.cell_mappings
+  WHERE compute_nodes.deleted = 0 AND compute_nodes.host IN ({listed}) AND cell_mappings.uuid = '{CELL1_UUID}'
+ON DUPLICATE KEY UPDATE cell_id = VALUES(cell_id);
+UPDATE compute_nodes SET mapped = 1 WHERE deleted = 0 AND host IN ({listed})"
 """
 
 
