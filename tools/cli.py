@@ -36,8 +36,8 @@ from tools import (
 from tools.hypervisor import Hypervisor, namespace
 from tools.steps import StepError
 
-_LOGS_SECONDS = 60
-"""How long a failed `up` may take to collect logs."""
+_LOGS_SECONDS = 180
+"""How long a failed `up` may take to collect logs. Emulated nodes on a busy machine need more than a minute."""
 
 
 def main(argv: Sequence[str]) -> int:
