@@ -32,6 +32,7 @@ NEEDED_ROLES = (Role.CONTROLLER, Role.DATABASE, Role.LOADBALANCER)
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
 _DNS_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_BASE_URL = re.compile(r"https?://[\w.:-]+(/[\w.~-]+)*")
 _FLAVOR_KEYS = {"name", "vcpus", "memory", "disk"}
 _NODE_KEYS = {"roles", "address", "vcpus", "memory", "disk", "enabled"}
 
@@ -111,6 +112,7 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
         catalogue=CATALOGUE,
         dns=reader.strings("dns"),
         ntp=reader.strings("ntp"),
+        archive=reader.matching("archive", _BASE_URL, "a base URL, http://… or https://…, without a slash at its end"),
     )
     site = replace(site, options=_options(reader, site))
     secrets = Secrets(

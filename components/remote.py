@@ -89,8 +89,12 @@ def run(
 
 
 def foundation(site: Site) -> tuple[RenderedFile, ...]:
-    """What every machine gets first: the library that all scripts use, the names of all machines."""
-    texts = {LIBRARY_PATH: _LIBRARY.read_text(), "/etc/hosts": site.topology.hosts_file()}
+    """What every machine gets first: the library that all scripts use, the names of all machines, the release's own."""
+    texts = {
+        LIBRARY_PATH: _LIBRARY.read_text(),
+        "/etc/hosts": site.topology.hosts_file(),
+        **{path: text(site) for path, text in site.release.foundation.items()},
+    }
     return tuple(
         RenderedFile(path=path, owner="root", group="root", mode="0644", text=text) for path, text in texts.items()
     )

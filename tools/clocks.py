@@ -13,9 +13,6 @@ from tools.verify.model import UnansweredError
 
 _SECONDS = 60
 
-_AGREE = "chronyc waitsync 30 1 0 1"
-"""Half a minute at most, until the difference is less than a second."""
-
 
 def main(argv: Sequence[str]) -> int:
     """Set the clock of every machine by this one's; exit status 1 if one did not answer, or differs all the same."""
@@ -24,10 +21,11 @@ def main(argv: Sequence[str]) -> int:
     config = stack_values.complete(parser.parse_args(argv).stack)
 
     units = " ".join(config.site.packaging(infrastructure.TIME).units)
+    agree = config.site.release.clock_agrees
 
     def set_clock(node: Node) -> str:
-        # After a jump chrony takes a minute to trust its source; a new one takes seconds.
-        script = f"systemctl stop {units} && date --set=@{time.time():.1f} && systemctl start {units} && {_AGREE}"
+        # After a jump a daemon takes a minute to trust its source; a new one takes seconds.
+        script = f"systemctl stop {units} && date --set=@{time.time():.1f} && systemctl start {units} && {agree}"
         try:
             nodes.run(node, script, config.secrets, seconds=_SECONDS)
         except UnansweredError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 from string import Template
 
 from components.secrets import KeyPair
-from components.topology import Node, Topology, mac
+from components.services.model import Site
+from components.topology import Node, mac
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "cloud-init"
 
@@ -21,10 +22,11 @@ class CloudInit:
     meta_data: str
 
 
-def render(node: Node, topology: Topology, dns: tuple[str, ...], login: KeyPair, host_key: KeyPair) -> CloudInit:
+def render(node: Node, site: Site, login: KeyPair, host_key: KeyPair) -> CloudInit:
     """Fill in cloud-init/*.yaml. The instance-id follows the content, so that a changed machine starts afresh."""
+    topology = site.topology
     user_data = _fill(
-        "user-data.yaml",
+        site.release.user_data,
         fqdn=node.fqdn,
         authorized_key=login.public,
         host_key_private=host_key.private,
@@ -35,7 +37,7 @@ def render(node: Node, topology: Topology, dns: tuple[str, ...], login: KeyPair,
         provider_mac=mac(node.address).lower(),
         provider_interface=topology.provider.interface(node.address),
         gateway=str(topology.provider.gateway),
-        dns=list(dns),
+        dns=list(site.dns),
         internal_mac=mac(node.internal_address).lower(),
         internal_interface=topology.internal.interface(node.internal_address),
     )

@@ -59,8 +59,7 @@ class Machine(pulumi.ComponentResource):
         )
         documents = cloud_init.render(
             node,
-            config.site.topology,
-            config.site.dns,
+            config.site,
             login=remote.login_key_pair(config.secrets),
             host_key=remote.host_key_pair(node, config.secrets),
         )

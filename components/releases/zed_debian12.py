@@ -4,10 +4,10 @@ Debian's API daemons read /etc/default/<name>, where DAEMON_ARGS replaces their 
 packages' own (all addresses, 8 to 16 processes) would collide with HAProxy and drown a small node.
 """
 
-from components.services import horizon, keystone, neutron, nova, placement
+from components.services import firewall, horizon, infrastructure, keystone, neutron, nova, placement
 from components.services.ini import Ini
-from components.services.model import ConfigFile, Packaging, Release, Site, Text
-from components.topology import Node, mac
+from components.services.model import EVERY_ROLE, ConfigFile, Packaging, Port, Protocol, Release, Site, Text
+from components.topology import Node, Role, mac
 
 _BRIDGE = "br0"
 
@@ -122,8 +122,9 @@ def _linuxbridge(_site: Site, _node: Node) -> Ini:
 
 
 def _nova(site: Site, _node: Node) -> Ini:
-    """Two are the catalog's matter today, and deprecated; `nova-status upgrade check` asks for the service user."""
+    """Two options went with nova-network, two are deprecated; `nova-status upgrade check` asks for the service user."""
     return {
+        "DEFAULT": {"use_neutron": None, "firewall_driver": None},
         "api": {"auth_strategy": None},
         "glance": {"api_servers": None},
         "service_user": {**keystone.login(site, "nova"), "region_name": None, "send_service_user_token": True},
@@ -175,11 +176,14 @@ ZED_DEBIAN12 = Release(
     interface=_BRIDGE,
     install="install_debian",
     absent="absent_debian",
+    clock=lambda _site, _node: "chronyc -n -c tracking 2>&1",
+    clock_agrees="chronyc waitsync 30 1 0 1",
     packaging={
         "time": Packaging(
             packages=("chrony",),
             units=("chrony.service",),
-            paths={"/etc/chrony.conf": "/etc/chrony/chrony.conf"},
+            files=(ConfigFile(path="/etc/chrony/chrony.conf", content=infrastructure.chrony_conf),),
+            ports=(Port(protocol=Protocol.UDP, ports="123", role=Role.CONTROLLER, clients=EVERY_ROLE),),
         ),
         "network": Packaging(
             files=(
@@ -194,7 +198,11 @@ ZED_DEBIAN12 = Release(
         "firewall": Packaging(
             packages=("nftables",),
             units=("nftables.service",),
-            files=(ConfigFile(path="/etc/systemd/system/nftables.service.d/keep.conf", content=_keep_rules),),
+            files=(
+                ConfigFile(path="/etc/nftables.conf", content=firewall.nftables),
+                ConfigFile(path="/etc/systemd/system/nftables.service.d/keep.conf", content=_keep_rules),
+            ),
+            prepare="nft --check --file /etc/nftables.conf",
             activate="nft --file /etc/nftables.conf",
         ),
         "mariadb": Packaging(
@@ -203,13 +211,19 @@ ZED_DEBIAN12 = Release(
             paths={"/etc/my.cnf.d/openstack.cnf": "/etc/mysql/mariadb.conf.d/99-openstack.cnf"},
             settings={"openstack.cnf": _mariadb},
         ),
-        "rabbitmq": Packaging(packages=("rabbitmq-server",), units=("rabbitmq-server.service",)),
+        "rabbitmq": Packaging(
+            packages=("rabbitmq-server",),
+            units=("rabbitmq-server.service",),
+            facts={"schedulers": "+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none", "no tags": "[]"},
+        ),
         "memcached": Packaging(
             packages=("memcached",),
             units=("memcached.service",),
             files=(ConfigFile(path="/etc/memcached.conf", content=_memcached_conf),),
         ),
-        "haproxy": Packaging(packages=("haproxy",), units=("haproxy.service",)),
+        "haproxy": Packaging(
+            packages=("haproxy",), units=("haproxy.service",), facts={"socket": "/run/haproxy/admin.sock"}
+        ),
         "keepalived": Packaging(packages=("keepalived",), units=("keepalived.service",)),
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
@@ -246,6 +260,8 @@ ZED_DEBIAN12 = Release(
                 _patient("nova-scheduler"),
             ),
             settings={"nova.conf": _nova},
+            # The guide's vnc_auto.html waits for a click in noVNC 1.3.
+            facts={"console page": "vnc_lite.html"},
             logs=("/var/log/nova/nova-api.log", "/var/log/nova/nova-conductor.log", "/var/log/nova/nova-scheduler.log"),
         ),
         "nova-compute": Packaging(
@@ -288,6 +304,7 @@ ZED_DEBIAN12 = Release(
                 ConfigFile(path="/etc/apache2/ports.conf", content=_apache_ports),
                 ConfigFile(path="/etc/apache2/sites-available/openstack-lab.conf", content=_dashboard_site),
             ),
+            facts={"cache": "django.core.cache.backends.memcached.PyMemcacheCache"},
             prepare=_DASHBOARD,
             logs=("/var/log/apache2/error.log",),
         ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from components.services.haproxy import STATS_PORT
-from components.services.model import EVERY_ROLE, ConfigFile, Protocol, Service, Site
+from components.services.model import EVERY_ROLE, Protocol, Service, Site
 from components.topology import Node, Role
 
 SSH_PORT = 22
@@ -34,7 +34,7 @@ def openings(site: Site, node: Node) -> Iterator[Opening]:
     for service in site.services(node):
         for listener in service.listeners:
             yield _tcp(listener.name, node.address, listener.port, balancers)
-        for port in service.ports:
+        for port in (*service.ports, *site.packaging(service).ports):
             if port.role is None or port.role in node.roles:
                 yield Opening(
                     of=service.name,
@@ -58,7 +58,8 @@ def _addresses(nodes: Iterable[Node]) -> tuple[IPv4Address, ...]:
     return tuple(node.address for node in nodes)
 
 
-def _rules(site: Site, node: Node) -> str:
+def nftables(site: Site, node: Node) -> str:
+    """The openings as a file of nftables."""
     rules = "\n".join(f"    {_rule(opening)}" for opening in openings(site, node))
     return f"""#!/usr/sbin/nft -f
 # Tables of others, such as Neutron's, are not touched.
@@ -85,10 +86,25 @@ def _rule(opening: Opening) -> str:
     return " ".join([*to, *sources, what, f'accept comment "{opening.of}"'])
 
 
-FIREWALL = Service(
-    name="firewall",
-    roles=EVERY_ROLE,
-    files=(ConfigFile(path="/etc/nftables.conf", content=_rules),),
-    check=lambda _site, _node: "nft --check --file /etc/nftables.conf",
-)
-"""Instances are in the nodes' network, and the guide trusts them all: it has no firewall."""
+def rich_rules(site: Site, node: Node) -> str:
+    """The openings as rich rules of firewalld, one a line, each as firewalld itself prints it."""
+    return "".join(
+        f"# {opening.of}\n" + "".join(f"{rule}\n" for rule in _rich(opening)) for opening in openings(site, node)
+    )
+
+
+def _rich(opening: Opening) -> Iterator[str]:
+    to = [f'destination address="{opening.to}"'] if opening.to else []
+    what = (
+        f'port port="{opening.ports}" protocol="{opening.protocol}"'
+        if opening.ports
+        else f'protocol value="{opening.protocol}"'
+    )
+    for source in opening.sources if opening.sources is not None else (None,):
+        origin = [f'source address="{source}"'] if source else []
+        yield " ".join(['rule family="ipv4"', *origin, *to, what, "accept"])
+
+
+FIREWALL = Service(name="firewall", roles=EVERY_ROLE)
+"""Instances are in the nodes' network, and the guide trusts them all: it has no firewall. The program is the
+release's."""

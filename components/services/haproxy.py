@@ -11,14 +11,7 @@ _CHECK = "inter 10s fastinter 2s downinter 2s fall 2 rise 2"
 """The guide's `rise 5` keeps a service out for 15 s after it came up, and its `inter 3s` keeps an emulated processor
 busy: HAProxy and what it asks took a tenth of one."""
 
-_GLOBAL = """global
-  log /dev/log local0
-  maxconn 8192
-  user haproxy
-  group haproxy
-  stats socket /run/haproxy/admin.sock mode 660 level admin
-
-defaults
+_DEFAULTS = """defaults
   log global
   mode tcp
   option dontlognull
@@ -32,6 +25,13 @@ defaults
 
 
 def _haproxy_cfg(site: Site, _node: Node) -> str:
+    process = f"""global
+  log /dev/log local0
+  maxconn 8192
+  user haproxy
+  group haproxy
+  stats socket {site.fact("haproxy", "socket")} mode 660 level admin
+"""
     stats = f"""listen stats
   bind {site.topology.vip}:{STATS_PORT}
   mode http
@@ -41,7 +41,7 @@ def _haproxy_cfg(site: Site, _node: Node) -> str:
   stats auth {STATS_USER}:@haproxy_stats_password@
 """
     listeners = [_listen(site, listener, service.nodes(site.topology)) for service, listener in site.listeners()]
-    return "\n".join([_GLOBAL, stats, *listeners])
+    return "\n".join([process, _DEFAULTS, stats, *listeners])
 
 
 def _listen(site: Site, listener: Listener, nodes: tuple[Node, ...]) -> str:

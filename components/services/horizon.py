@@ -20,7 +20,7 @@ ALLOWED_HOSTS = {hosts!r}
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 CACHES = {{
     "default": {{
-        "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+        "BACKEND": "{site.fact("horizon", "cache")}",
         "LOCATION": "{site.vip_name}:11211",
     }}
 }}

@@ -7,8 +7,6 @@ from components.services.model import (
     EVERY_ROLE,
     ConfigFile,
     Listener,
-    Port,
-    Protocol,
     Service,
     Site,
     Task,
@@ -17,7 +15,8 @@ from components.services.model import (
 from components.topology import Node, Role
 
 
-def _chrony_conf(site: Site, node: Node) -> str:
+def chrony_conf(site: Site, node: Node) -> str:
+    """The first controller asks the configured servers and is the lab's own clock where they are out of reach."""
     source = site.topology.having(Role.CONTROLLER)[0]
     # A socket for each request switches time stamps on and off, which patches the kernel's code: docs/measurements.md,
     # "A machine that hangs". One for all leaves them on.
@@ -28,13 +27,8 @@ def _chrony_conf(site: Site, node: Node) -> str:
     return "\n".join([f"server {source.fqdn} iburst minpoll 4 maxpoll 6", *common]) + "\n"
 
 
-TIME = Service(
-    name="time",
-    roles=EVERY_ROLE,
-    files=(ConfigFile(path="/etc/chrony.conf", content=_chrony_conf),),
-    ports=(Port(protocol=Protocol.UDP, ports="123", role=Role.CONTROLLER, clients=EVERY_ROLE),),
-)
-"""The first controller asks the configured servers and is the lab's own clock where they are out of reach."""
+TIME = Service(name="time", roles=EVERY_ROLE)
+"""All nodes' clocks, kept by the release's own program."""
 
 
 NETWORK = Service(name="network", roles=EVERY_ROLE)
@@ -55,16 +49,18 @@ def _openstack_cnf(_site: Site, node: Node) -> Ini:
 
 
 def _secure_database(site: Site, _node: Node) -> str:
+    """What MariaDB before 10.4 cannot do, a password besides the socket, stands in a comment that it does not read."""
     checks = "".join(
         f"CREATE USER IF NOT EXISTS 'haproxy'@'{node.address}';\n" for node in site.topology.having(Role.LOADBALANCER)
     )
     return f"""sql <<SQL
-ALTER USER root@localhost IDENTIFIED VIA unix_socket OR mysql_native_password
-  USING PASSWORD('${{secret[root_database_password]}}');
-DELETE FROM mysql.global_priv WHERE User = '';
+ALTER USER root@localhost IDENTIFIED VIA unix_socket
+  /*M!100400 OR mysql_native_password USING PASSWORD('${{secret[root_database_password]}}') */;
 DROP DATABASE IF EXISTS test;
-FLUSH PRIVILEGES;
 {checks}SQL
+sql <<'SQL' | sql
+SELECT CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host), ';') FROM mysql.user WHERE User = '';
+SQL
 """
 
 
@@ -91,9 +87,9 @@ def _rabbitmq_conf(_site: Site, node: Node) -> str:
     return f"listeners.tcp.1 = {node.address}:5672\nload_definitions = /etc/rabbitmq/definitions.json\n"
 
 
-def _rabbitmq_env(_site: Site, _node: Node) -> str:
+def _rabbitmq_env(site: Site, _node: Node) -> str:
     """One Erlang scheduler that sleeps when idle; nodes of a cluster there are none, so their port is loopback's."""
-    schedulers = "+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+    schedulers = site.fact("rabbitmq", "schedulers")
     return (
         "NODENAME=rabbit@localhost\n"
         f'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="{schedulers} -kernel inet_dist_use_interface {{127,0,0,1}}"\n'
@@ -101,10 +97,11 @@ def _rabbitmq_env(_site: Site, _node: Node) -> str:
     )
 
 
-def _definitions(_site: Site, _node: Node) -> str:
+def _definitions(site: Site, _node: Node) -> str:
+    tags = json.loads(site.fact("rabbitmq", "no tags"))
     definitions = {
         "vhosts": [{"name": "/"}],
-        "users": [{"name": "openstack", "password": "@openstack_rabbitmq_password@", "tags": []}],
+        "users": [{"name": "openstack", "password": "@openstack_rabbitmq_password@", "tags": tags}],
         "permissions": [{"user": "openstack", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
     }
     return json.dumps(definitions, indent=2) + "\n"

@@ -101,7 +101,7 @@ class Listener:
 
 
 class Protocol(StrEnum):
-    """What a node takes in, as nftables names it."""
+    """What a node takes in, by its name in /etc/protocols."""
 
     TCP = "tcp"
     UDP = "udp"
@@ -204,6 +204,12 @@ class Packaging:
     """The guide's path -> this distribution's."""
     settings: "Mapping[str, Callable[[Site, Node], Ini]]" = field(default_factory=dict)
     """File name -> settings laid over the service's own."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the service's texts call by another name in each release."""
+    ports: tuple[Port, ...] = ()
+    """What only this distribution's program takes in, besides the service's own ports."""
+    verb: str = ""
+    """systemctl's verb for changed files, where a restart would do harm."""
     logs: tuple[str, ...] = ()
     """Log files that a failing start shows, besides the units' journal."""
     prepare: str = ""
@@ -224,6 +230,17 @@ class Release:
     """Command that installs the packages given as its arguments; finds nothing to do in a baked template."""
     absent: str
     """Command that prints those of the packages given as its arguments that are not installed."""
+    clock: Text
+    """Script that prints the state of a node's clock as a line of `chronyc -c tracking`: its source second, then the
+    stratum, its offset in seconds fifth, `Normal` last if it is synchronised; or else what is wrong."""
+    clock_agrees: str
+    """Command that waits, half a minute at most, until a clock that has just been set agrees with its source."""
+    user_data: str = "user-data.yaml"
+    """The template of cloud-init's user data."""
+    packages: tuple[str, ...] = ()
+    """What every node has besides the packages of its services."""
+    foundation: "Mapping[str, Callable[[Site], str]]" = field(default_factory=dict)
+    """Files that every node has before its packages: path -> text."""
     packaging: Mapping[str, Packaging]
 
 
@@ -241,6 +258,7 @@ class Site:
     catalogue: tuple[Service, ...]
     dns: tuple[str, ...]
     ntp: tuple[str, ...]
+    archive: str
     options: Options = field(default_factory=dict)
 
     @property
@@ -256,13 +274,18 @@ class Site:
         """What the release says of the service."""
         return self.release.packaging[service.name]
 
+    def fact(self, service: str, name: str) -> str:
+        """What the release calls a thing that the service's texts mention."""
+        return self.release.packaging[service].facts[name]
+
     def services(self, node: Node) -> tuple[Service, ...]:
         """The services that run on the node."""
         return tuple(service for service in self.catalogue if node in service.nodes(self.topology))
 
     def packages(self, node: Node) -> list[str]:
         """The packages of the node's services."""
-        return sorted({package for service in self.services(node) for package in self.packaging(service).packages})
+        of_services = {package for service in self.services(node) for package in self.packaging(service).packages}
+        return sorted(of_services.union(self.release.packages))
 
     def files_on(self, node: Node) -> dict[RenderedFile, tuple[Service, ...]]:
         """Every file of the node's services, and the services that have it in common."""

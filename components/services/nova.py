@@ -32,11 +32,8 @@ _URL = "{scheme}://{username}:{password}@{hostname}"
 
 
 def console_url(site: Site) -> str:
-    """The noVNC page through the virtual address; that of an instance has a token, too.
-
-    It is not the guide's vnc_auto.html, which waits for a click in the noVNC of today.
-    """
-    return f"http://{site.vip_name}:{CONSOLE_PORT}/vnc_lite.html"
+    """The noVNC page through the virtual address; that of an instance has a token, too."""
+    return f"http://{site.vip_name}:{CONSOLE_PORT}/{site.fact('nova', 'console page')}"
 
 
 def _nova_conf(site: Site, node: Node) -> Ini:
@@ -44,6 +41,8 @@ def _nova_conf(site: Site, node: Node) -> Ini:
         "DEFAULT": {
             "my_ip": str(node.address),
             "transport_url": site.transport_url(),
+            "use_neutron": True,
+            "firewall_driver": "nova.virt.firewall.NoopFirewallDriver",
             "state_path": "/var/lib/nova",
             "report_interval": 30,
             "service_down_time": 180,

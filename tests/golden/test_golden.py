@@ -24,11 +24,15 @@ def rendered(release: str, stack: str) -> dict[str, str]:
         if node in service.nodes(site.topology)
         for file in site.files(service, node)
     }
+    files |= {
+        f"{release}/{stack}/{node.name}{path}": text(site)
+        for node in site.topology.nodes
+        for path, text in site.release.foundation.items()
+    }
     for node in site.topology.nodes:
         documents = cloud_init.render(
             node,
-            site.topology,
-            site.dns,
+            site,
             remote.login_key_pair(config.secrets),
             remote.host_key_pair(node, config.secrets),
         )

@@ -93,14 +93,14 @@ def rendered(release: str) -> dict[str, dict[tuple[str, str, str], str]]:
 
 def _on_node(config: Config, node: Node) -> dict[str, str]:
     site, secrets = config.site, config.secrets
-    texts = {"/etc/hosts": site.topology.hosts_file()}
+    texts = {file.path: file.text for file in remote.foundation(site) if file.path != remote.LIBRARY_PATH}
     for service in site.catalogue:
         guides_path = {here: there for there, here in site.packaging(service).paths.items()}
         for file in site.files(service, node) if node in service.nodes(site.topology) else ():
             path = guides_path.get(file.path, file.path)
             assert texts.setdefault(path, file.text) == file.text, f"{service.name} has its own {path} on {node.name}"
     keys = remote.login_key_pair(secrets), remote.host_key_pair(node, secrets)
-    documents = cloud_init.render(node, site.topology, site.dns, *keys)
+    documents = cloud_init.render(node, site, *keys)
     texts |= {
         f"cloud-init/{name}.yaml": getattr(documents, name) for name in ("user_data", "network_config", "meta_data")
     }

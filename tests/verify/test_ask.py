@@ -108,7 +108,7 @@ def test_a_node_whose_clock_is_not_kept_says_why() -> None:
     lines = TOLD.splitlines(keepends=True)
     told = nodes.read_report("".join([*lines[:2], "506 Cannot talk to daemon\n", *lines[3:]]), UNITS)
     assert isinstance(told.clock, UnansweredError)
-    assert str(told.clock) == "chronyc: 506 Cannot talk to daemon"
+    assert str(told.clock) == "clock: 506 Cannot talk to daemon"
 
 
 @pytest.mark.parametrize("output", ["", "Permission denied\n", TOLD + "\nActiveState=active\n"])

@@ -23,7 +23,7 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """What chrony says of a node's clock: `offset` in seconds, `leap` "Normal" when synchronised."""
+    """What a node says of its clock: `offset` in seconds, `leap` "Normal" when synchronised."""
 
     offset: float
     leap: str

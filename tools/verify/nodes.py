@@ -78,7 +78,7 @@ def report(node: Node, site: Site, secrets: Secrets) -> NodeReport:
     script = f"\necho {_RULE}\n".join(
         [
             f"ip -4 -o address show to {site.topology.vip}",
-            "chronyc -n -c tracking 2>&1",
+            site.release.clock(site, node),
             holdings_script(files, f". {remote.LIBRARY_PATH}", f"{site.release.absent} {packages}"),
             shlex.join(["systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", "--", *units]),
         ]
@@ -135,12 +135,12 @@ def _file(line: str) -> tuple[str, FileState]:
 
 
 def _clock(line: str) -> Clock | UnansweredError:
-    """A line of `chronyc -c tracking`: the reference, its address, stratum, time, offset, …, leap status last."""
+    """What the release's `clock` printed."""
     fields = line.split(",")
     try:
         return Clock(source=fields[1], stratum=int(fields[2]), offset=float(fields[4]), leap=fields[-1])
     except (IndexError, ValueError):
-        return UnansweredError(f"chronyc: {line[-200:]}")
+        return UnansweredError(f"clock: {line[-200:]}")
 
 
 def cells(node: Node, secrets: Secrets) -> Mapping[str, Sequence[str]]:
