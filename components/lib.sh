@@ -39,11 +39,11 @@ wait_for() { # WHAT SECONDS COMMAND...: asks again after 1 to 5 s, the longer th
   local deadline=$((SECONDS + $2)) begun pause
   shift 2
   while
-    begun=${EPOCHREALTIME/./}
+    begun=$(date +%s%6N)
     ! "$@" >/dev/null 2>&1
   do
     [ $SECONDS -lt $deadline ] || explain 124
-    pause=$(((${EPOCHREALTIME/./} - begun) * 4 / 1000000 + 1))
+    pause=$((($(date +%s%6N) - begun) * 4 / 1000000 + 1))
     sleep $((pause < 5 ? pause : 5))
   done
   waiting_for=""
@@ -74,6 +74,7 @@ file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched w
     rm "$path.new"
   else
     mv -f "$path.new" "$path"
+    ! command -v restorecon >/dev/null || restorecon -F "$path"
     echo "wrote $path"
   fi
   exec {lock}>&-
@@ -174,4 +175,72 @@ apt_install() { # OPTION... -- PACKAGE...
     shift
   done
   apt-get "${options[@]}" update && apt-get "${options[@]}" install --yes --no-install-recommends "$@"
+}
+
+absent_centos() { # PACKAGE...: prints those that are not installed
+  { LC_ALL=C rpm -q "$@" || true; } | sed -n 's/^package \(.*\) is not installed$/\1/p'
+}
+
+install_centos() { # KEYS PACKAGE...: KEYS is a package of CentOS itself that brings the keys of the other repositories
+  [ -n "$(absent_centos "$@")" ] || return 0
+  local absent
+  run_as root yum -y -q '--disablerepo=*' '--enablerepo=openstack-lab-centos-*' install "$1"
+  run_as root yum -y -q '--disablerepo=*' '--enablerepo=openstack-lab-*' install "${@:2}"
+  # yum leaves out what it does not find.
+  absent=$(absent_centos "$@")
+  if [ -n "$absent" ]; then
+    echo "not in the archive: ${absent//$'\n'/ }" >&2
+    return 1
+  fi
+  echo "installed ${*:2}"
+}
+
+selinux_allows() { # BOOLEAN...: switches them on for good, where SELinux is at work
+  local name off=()
+  command -v selinuxenabled >/dev/null && selinuxenabled || return 0
+  for name; do
+    [ "$(getsebool "$name")" = "$name --> on" ] || off+=("$name=on")
+  done
+  [ ${#off[@]} -gt 0 ] || return 0
+  setsebool -P "${off[@]}"
+  echo "allowed ${off[*]}"
+}
+
+network_centos() { # BRIDGE: the network scripts anew, unless the bridge has its address
+  chkconfig network || chkconfig network on
+  ! has_address "$1" 2>/dev/null || return 0
+  # As a job of systemd it goes on whatever becomes of this login, which outlasts the seconds without an address.
+  systemctl restart network.service
+  wait_for "an address on $1" 60 has_address "$1"
+  echo "moved the address to $1"
+}
+
+has_address() { # INTERFACE
+  ip -4 -o address show dev "$1" | grep -q .
+}
+
+firewall_centos() { # FILE BRIDGE: the default zone takes in what the file says, now and after a boot, and nothing else
+  # No reload: it takes Neutron's rules away. BRIDGE passes on frames, which firewalld sees as well.
+  local zone permanent call wanted have options service family
+  zone=$(firewall-cmd --get-default-zone)
+  wanted=$(grep '^rule ' "$1" | sort -u)
+  for permanent in "" --permanent; do
+    call=(firewall-cmd --quiet ${permanent:+"$permanent"})
+    have=$(firewall-cmd ${permanent:+"$permanent"} --zone="$zone" --list-rich-rules | sed 's/ *$//' | sort -u)
+    mapfile -t options < <(
+      comm -13 <(echo "$have") <(echo "$wanted") | sed -n 's/^rule/--add-rich-rule=&/p'
+      comm -23 <(echo "$have") <(echo "$wanted") | sed -n 's/^rule/--remove-rich-rule=&/p'
+      for service in $(firewall-cmd ${permanent:+"$permanent"} --zone="$zone" --list-services); do
+        echo "--remove-service=$service"
+      done
+    )
+    if [ ${#options[@]} -gt 0 ]; then
+      "${call[@]}" --zone="$zone" "${options[@]}"
+      echo "changed ${#options[@]} of firewalld's${permanent:+ permanent} rules"
+    fi
+    for family in ipv4 ipv6; do
+      "${call[@]}" --direct --query-rule "$family" filter FORWARD 0 -i "$2" -o "$2" -j ACCEPT ||
+        "${call[@]}" --direct --add-rule "$family" filter FORWARD 0 -i "$2" -o "$2" -j ACCEPT
+    done
+  done
 }

@@ -155,7 +155,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
         packaging = self.site.packaging(self.service)
         node = prepared.host.node
         digest = fingerprint(files, prepared)
-        verb = "reload-or-restart" if self.service.reloads else "restart"
+        verb = packaging.verb or ("reload-or-restart" if self.service.reloads else "restart")
         lines = [
             f"logs=({remote.words(*packaging.logs)})",
             f"files=({remote.words(*(file.path for file in files))})",

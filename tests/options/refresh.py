@@ -1,4 +1,4 @@
-"""`python -m tests.options.refresh RELEASE`: take over the option definitions that the bake read from the packages.
+"""`python -m tests.options.refresh RELEASE`: take over the option definitions of the release's own packages.
 
 They are kept as `file -> section -> option -> type`, with a note on deprecated ones.
 """
@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.options import wheels
 from tools import template
 
 HERE = Path(__file__).parent
 
 
 def condensed(definitions: dict[str, Any]) -> dict[str, dict[str, dict[str, str]]]:
-    """The bake's definitions without bounds, choices and reasons."""
+    """Definitions without bounds, choices and reasons."""
     return {
         file: {
             section: {
@@ -27,16 +28,17 @@ def condensed(definitions: dict[str, Any]) -> dict[str, dict[str, dict[str, str]
     }
 
 
-def baked(release: str) -> dict[str, dict[str, dict[str, str]]]:
-    """The definitions beside the release's template in the cache; it is baked if it is not there."""
-    found: dict[str, Any] = json.loads(template.ensure(release).with_suffix(".options.json").read_text())
-    return condensed(found)
+def packaged(release: str) -> dict[str, dict[str, dict[str, str]]]:
+    """Those of the release's wheels, where it has a list of them, else those beside its template, baked if need be."""
+    if (HERE / f"{release}.toml").exists():
+        return condensed(wheels.read(release))
+    return condensed(json.loads(template.ensure(release).with_suffix(".options.json").read_text()))
 
 
 def main() -> None:
     """Write the release's file."""
     (release,) = sys.argv[1:]
-    text = json.dumps(baked(release), indent=0, sort_keys=True) + "\n"
+    text = json.dumps(packaged(release), indent=0, sort_keys=True) + "\n"
     (HERE / f"{release}.json").write_text(text)
 
 

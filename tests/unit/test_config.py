@@ -56,7 +56,12 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"release": "yoga"}, "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12"),
+        ({"release": "yoga"}, "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12, train-centos7"),
+        (
+            {"archive": "vault.example/7/"},
+            "openstack-lab:archive: 'vault.example/7/' is not allowed;"
+            " allowed: a base URL, http://… or https://…, without a slash at its end",
+        ),
         (
             {"nodes": with_node("node1", roles=["compute", "storage"])},
             "openstack-lab:nodes.node1.roles: 'storage' is not allowed;"
