@@ -28,7 +28,7 @@ restore-db: ## Load databases and token keys as they were at backup NAME
 backups: ## List the backups
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
-e2e: ## Tests on real machines: minutes
+e2e: ## Tests on real machines: minutes (RELEASE=…: another release, TEMPLATE=FILE: from that cloud image)
 faults: ## Faults on real machines, and what the lab gets over: an hour or more (SEED=N: repeat that run)
 clean: ## Delete everything that `make setup` made, but for the cache that checkouts share
 
@@ -62,4 +62,5 @@ verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance)
 status: OPTIONS = $(if $(JSON),--json)
 snapshots: OPTIONS = $(DELETE)
 rotate: OPTIONS = $(NAME)
+e2e: OPTIONS = $(if $(RELEASE),--release=$(RELEASE)) $(if $(TEMPLATE),--template="$(TEMPLATE)")
 faults: OPTIONS = $(if $(SEED),--seed=$(SEED))

@@ -1,9 +1,28 @@
 """Options shared by all tests."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Golden files are rewritten on demand, then reviewed as part of the change; a seed repeats a run of faults."""
+    """Golden files are rewritten on demand, then reviewed as part of the change; a seed repeats a run of faults.
+
+    The end-to-end tests run the default release from its own template, unless told otherwise.
+    """
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files from the present output")
     parser.addoption("--seed", help="repeat the run of faults that printed this seed")
+    parser.addoption("--release", help="the release that the end-to-end tests run")
+    parser.addoption("--template", type=Path, help="the cloud image that they run it from")
+
+
+@pytest.fixture(scope="session")
+def settings(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the end-to-end tests were told of the lab's configuration: key -> value."""
+    release, template = request.config.getoption("--release"), request.config.getoption("--template")
+    chosen = {"release": release} if release else {}
+    if template:
+        digest = hashlib.sha256(template.read_bytes()).hexdigest()
+        chosen |= {"template": str(template.resolve()), "templateSha256": digest}
+    return chosen

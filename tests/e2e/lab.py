@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +54,21 @@ class Processes:
 class Lab:
     """The checkout at CHECKOUT: the tracked files of this one as they stand, its own state, the shared cache."""
 
-    def __init__(self) -> None:
-        """Make the checkout; what an earlier run left in its place is taken away by its own tools."""
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """Make the checkout; what an earlier run left in its place is taken away by its own tools.
+
+        `settings` are laid over those of the stack: key without namespace -> value.
+        """
         if (CHECKOUT / ".venv").exists():
             self.make("clean", seconds=300)
         if CHECKOUT.exists():
             shutil.rmtree(CHECKOUT)
         checkout.copy_to(CHECKOUT)
+        if settings:
+            file = CHECKOUT / f"Pulumi.{STACK}.yaml"
+            stack = yaml.safe_load(file.read_text())
+            stack["config"] |= {f"openstack-lab:{key}": value for key, value in settings.items()}
+            file.write_text(yaml.safe_dump(stack, sort_keys=False))
 
     def make(self, target: str, *variables: str, seconds: float) -> str:
         """`make TARGET STACK=compact`; its output. Fails with the last lines."""

@@ -23,9 +23,9 @@ SCREENSHOTS = paths.STATE / "screenshots"
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def lab(settings: dict[str, str]) -> Iterator[Lab]:
     """A lab in a checkout of its own, all of which is gone afterwards."""
-    lab = Lab()
+    lab = Lab(settings)
     yield lab
     if (CHECKOUT / ".venv").exists():
         lab.make("clean", seconds=300)
