@@ -120,5 +120,10 @@ case $name in
     esac
     ;;
   curl) echo 200 ;;
+  ntpdate)
+    echo "server 203.0.113.4, stratum 0, offset 0.000000, delay 0.00000"
+    [ -n "${SILENT:-}" ] || echo "server 203.0.113.5, stratum 2, offset -0.001234, delay 0.02567"
+    echo "24 Nov 10:00:00 ntpdate[1]: the last line" >&2
+    ;;
   *) ;; # a check, or a command that does nothing the second time
 esac

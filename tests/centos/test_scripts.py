@@ -10,14 +10,22 @@ from pathlib import Path
 import pytest
 
 from components.remote import LIBRARY_PATH
+from tests import stacks
 from tests.program import engine
-from tests.stacks import CHECKOUT
 
 HERE = Path(__file__).parent
 PROGRAMS = (
     *("rpm", "yum", "systemctl", "ip", "chkconfig", "selinuxenabled", "getsebool", "setsebool", "restorecon"),
     *("firewall-cmd", "chown", "stat", "install", "runuser", "timeout", "mysql", "curl", "httpd", "haproxy", "sysctl"),
-    *("modprobe", "keystone-manage", "glance-manage", "placement-manage", "nova-manage", "neutron-db-manage"),
+    *(
+        "ntpdate",
+        "modprobe",
+        "keystone-manage",
+        "glance-manage",
+        "placement-manage",
+        "nova-manage",
+        "neutron-db-manage",
+    ),
 )
 OUR_PLACES = re.compile(r"(?<![\w/.])/(?=(?:etc|root|run|var|usr/local|usr/share)/)")
 
@@ -54,7 +62,7 @@ class StandIn:
 
     def library(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a script behind the library."""
-        library = (CHECKOUT / "components" / "lib.sh").read_text()
+        library = (stacks.CHECKOUT / "components" / "lib.sh").read_text()
         (self.root / LIBRARY_PATH.lstrip("/")).write_text(self.moved(library))
         return self.run(f". {LIBRARY_PATH}\n{script}", **environment)
 
@@ -107,6 +115,15 @@ def test_a_machine_is_set_up_once_and_left_alone_the_second_time(node: str, tmp_
     assert {"runtime - ssh", "permanent - ssh"} <= set(changed)
     assert not [change for change in changed if "reload firewalld" in change or change == "reload"]
     assert [each for each in second.values() if each[1] or "wrote" in each[0]] == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "state"),
+    [({}, ",203.0.113.5,2,,-0.001234,Normal\n"), ({"SILENT": "1"}, "no answer from time1.aliyun.com\n")],
+)
+def test_a_clock_tells_its_state_as_chrony_would(machine: StandIn, environment: dict[str, str], state: str) -> None:
+    site = stacks.load("lab", release="train-centos7").site
+    assert machine.run(site.release.clock(site, site.topology.nodes[0]), **environment).stdout == state
 
 
 def test_labels_follow_every_file_that_is_written(machine: StandIn) -> None:

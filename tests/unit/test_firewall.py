@@ -94,3 +94,23 @@ def test_a_rule_says_whom_it_lets_in() -> None:
     assert f'    ip daddr 172.16.0.248 ip saddr {{ {users} }} tcp dport 5672 accept comment "rabbitmq"\n' in rules
     assert '    ip daddr 172.16.0.248 tcp dport 5000 accept comment "keystone-api"\n' in rules
     assert '    ip saddr { 172.16.0.105 } meta l4proto vrrp accept comment "keepalived"\n' in rules
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_firewalld_is_told_the_same_as_nftables_source_by_source(node: str) -> None:
+    site = stacks.load("lab", release="train-centos7").site
+    (text,) = (file.text for file in site.files_on(NODES[node]) if file.path == "/etc/openstack-lab/firewall")
+    rules = [line for line in text.splitlines() if not line.startswith("#")]
+    openings = list(firewall.openings(site, NODES[node]))
+    assert len(rules) == sum(len(each.sources) if each.sources is not None else 1 for each in openings)
+    assert len(rules) == len(set(rules))
+    if node == "haproxy1":
+        to = 'destination address="172.16.0.248"'
+        assert f'rule family="ipv4" {to} port port="5000" protocol="tcp" accept' in rules
+        assert f'rule family="ipv4" source address="172.16.0.107" {to} port port="5672" protocol="tcp" accept' in rules
+        assert 'rule family="ipv4" source address="172.16.0.105" protocol value="vrrp" accept' in rules
+
+
+def test_nobody_asks_a_node_for_the_time_where_all_ask_the_servers_themselves() -> None:
+    site = stacks.load("lab", release="train-centos7").site
+    assert not [each for node in NODES.values() for each in firewall.openings(site, node) if each.of == "time"]

@@ -95,8 +95,8 @@ def holdings_script(files: Iterable[str], library: str, absent: str) -> str:
 
 
 def units_of(site: Site, node: Node) -> tuple[str, ...]:
-    """The units that are to run on a node, in catalogue order."""
-    return tuple(unit for service in site.services(node) for unit in site.packaging(service).units)
+    """The units that are to run on a node, in catalogue order; services may have one in common."""
+    return tuple(dict.fromkeys(unit for service in site.services(node) for unit in site.packaging(service).units))
 
 
 def grants(node: Node, users: Iterable[str], secrets: Secrets) -> frozenset[Grant]:
