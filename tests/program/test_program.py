@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,12 @@ def test_the_resources_are_the_golden_list(stack: str, request: pytest.FixtureRe
     if request.config.getoption("--update-golden"):
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(urns)
-    assert urns == golden.read_text()
+    assert unrooted(urns) == unrooted(golden.read_text())
+
+
+def unrooted(urns: str) -> str:
+    """Without stack and project, which the engine's stand-in does not know in the first run of a process."""
+    return re.sub(r"^urn:pulumi:.*?::.*?::", "", urns, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("stack", stacks.STACKS)
