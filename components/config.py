@@ -109,7 +109,7 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
         topology=topology,
         region=reader.matching("region", re.compile(r"[A-Za-z0-9._-]+"), "letters, digits, dots, dashes"),
         release=release,
-        catalogue=CATALOGUE,
+        catalogue=release.services(CATALOGUE),
         dns=reader.strings("dns"),
         ntp=reader.strings("ntp"),
         archive=reader.matching("archive", _BASE_URL, "a base URL, http://… or https://…, without a slash at its end"),
@@ -373,7 +373,7 @@ def _options(reader: _Reader, site: Site) -> dict[str, Any]:
     options = reader.mapping("options")
     if not all(site.topology.having(role) for role in NEEDED_ROLES):
         return options
-    services = {service.name: service for service in CATALOGUE}
+    services = {service.name: service for service in site.catalogue}
     for name, files in options.items():
         if name not in services:
             reader.reject("options", name, f"the services {', '.join(services)}")

@@ -82,7 +82,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
         once += self._tasks(When.BEFORE_START, hosts, files, before, once)
         started: dict[str, list[pulumi.Resource]] = {}
         for name, each in hosts.items():
-            awaited = [resource for other in service.after for resource in earlier[other].awaited_by(name)]
+            others = [earlier[other] for other in service.after if other in earlier]
+            awaited = [resource for other in others for resource in other.awaited_by(name)]
             started[name] = [self._start(each, files[name], after=[*before[name], *once, *awaited])]
         beside = self._tasks(When.BESIDE_START, hosts, files, before, once)
         last = self._tasks(When.AFTER_START, hosts, files, started, [])

@@ -3,7 +3,7 @@
 Texts name secrets by placeholders such as `@glance_database_password@` (see `components.secrets.PLACEHOLDER`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -158,7 +158,8 @@ class Migration:
 class Service:
     """A service of the lab.
 
-    Every node with one of `roles` has it; `after` names services that must answer before it starts, or CATALOG.
+    Every node with one of `roles` has it; `after` names services that must answer before it starts, where the release
+    has them, or CATALOG.
     `check` runs before every start, so that files that would break the service never reach it; `ready` waits, after
     every start, for what no listener tells.
     """
@@ -242,6 +243,10 @@ class Release:
     foundation: "Mapping[str, Callable[[Site], str]]" = field(default_factory=dict)
     """Files that every node has before its packages: path -> text."""
     packaging: Mapping[str, Packaging]
+
+    def services(self, catalogue: Iterable[Service]) -> tuple[Service, ...]:
+        """Those of the catalogue that the release has."""
+        return tuple(service for service in catalogue if service.name in self.packaging)
 
 
 Options = Mapping[str, Mapping[str, Ini]]
