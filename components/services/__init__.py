@@ -1,4 +1,7 @@
-"""The services of the lab, in start order. A new service is one file here and one line in CATALOGUE."""
+"""The services of the lab, in start order. A new service is one file here and one line in CATALOGUE.
+
+A release has those that it packages: Neutron's network over Linux bridges, or over Open vSwitch.
+"""
 
 from components.services.firewall import FIREWALL
 from components.services.glance import GLANCE
@@ -7,7 +10,7 @@ from components.services.horizon import HORIZON
 from components.services.infrastructure import MARIADB, MEMCACHED, NETWORK, RABBITMQ, TIME
 from components.services.keystone import KEYSTONE
 from components.services.model import Service
-from components.services.neutron import DHCP, LINUXBRIDGE, METADATA, NEUTRON
+from components.services.neutron import DHCP, LINUXBRIDGE, METADATA, NEUTRON, OPENVSWITCH, OPENVSWITCH_AGENT
 from components.services.nova import COMPUTE, NOVA
 from components.services.placement import PLACEMENT
 
@@ -26,6 +29,8 @@ CATALOGUE: tuple[Service, ...] = (
     NOVA,
     NEUTRON,
     LINUXBRIDGE,
+    OPENVSWITCH,
+    OPENVSWITCH_AGENT,
     DHCP,
     METADATA,
     COMPUTE,

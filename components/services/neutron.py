@@ -1,4 +1,4 @@
-"""Neutron with one flat provider network over Linux bridges (guide 4.7.3).
+"""Neutron with one flat provider network (guide 4.7.3) over Linux bridges, or over Open vSwitch where these are gone.
 
 A node that is controller and compute node has one neutron.conf, so what it holds follows from the node's roles.
 """
@@ -12,6 +12,10 @@ PORT = 9696
 PHYSICAL_NETWORK = "provider"
 METADATA_SECRET = "neutron_metadata_secret"
 
+UPLINK = "prov0"
+"""The addressless end of a veth pair into the bridge that holds the node's address (docs/adr/0006)."""
+
+_PROVIDER_BRIDGE = "br-provider"
 _AGENT_DOWN_SECONDS = 180
 _REPORT_SECONDS = 30
 
@@ -74,6 +78,20 @@ def _linuxbridge_agent(_site: Site, _node: Node) -> Ini:
     }
 
 
+def _openvswitch_agent(_site: Site, _node: Node) -> Ini:
+    return {
+        "ovs": {"bridge_mappings": f"{PHYSICAL_NETWORK}:{_PROVIDER_BRIDGE}"},
+        "securitygroup": {"enable_security_group": True, "firewall_driver": "openvswitch"},
+    }
+
+
+def _provider_bridge(_site: Site, _node: Node) -> str:
+    """Open vSwitch remembers all of it; agents and Nova ask its database at the manager's port."""
+    return f"""ovs-vsctl --timeout=120 set-manager ptcp:6640:127.0.0.1 \\
+  -- --may-exist add-br {_PROVIDER_BRIDGE} -- --may-exist add-port {_PROVIDER_BRIDGE} {UPLINK}
+"""
+
+
 def _bridge_sysctl(_site: Site, _node: Node) -> str:
     return "net.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
 
@@ -116,6 +134,7 @@ wait_for 'the report of {binary} on {", ".join(hosts)}' 900 reported
     return Task(name="reported", script=script, when=When.AFTER_START, role=Role.CONTROLLER, seconds=1200)
 
 
+_AGENTS = ("neutron-linuxbridge", "neutron-openvswitch", "neutron-dhcp", "neutron-metadata")
 CONFIGURATION = ConfigFile(path="/etc/neutron/neutron.conf", content=_neutron_conf, group="neutron", mode="0640")
 
 NEUTRON = Service(
@@ -127,7 +146,7 @@ NEUTRON = Service(
         ConfigFile(path="/etc/neutron/plugins/ml2/ml2_conf.ini", content=_ml2_conf, group="neutron"),
         ConfigFile(
             path="/root/neutron-restart.sh",
-            content=scripts.restart("nova", "neutron", "neutron-linuxbridge", "neutron-dhcp", "neutron-metadata"),
+            content=scripts.restart("nova", "neutron", *_AGENTS),
             mode="0755",
         ),
     ),
@@ -157,10 +176,29 @@ LINUXBRIDGE = Service(
     check=lambda _site, _node: "modprobe br_netfilter\nsysctl -qp /etc/sysctl.d/openstack.conf",
 )
 
+OPENVSWITCH = Service(
+    name="openvswitch",
+    roles=(Role.CONTROLLER, Role.COMPUTE),
+    after=("network",),
+    tasks=(Task(name="bridge", script=_provider_bridge, when=When.AFTER_START, once=False),),
+)
+"""Apart from its agent, whose restarts leave the instances' traffic alone."""
+
+OPENVSWITCH_AGENT = Service(
+    name="neutron-openvswitch",
+    roles=(Role.CONTROLLER, Role.COMPUTE),
+    after=("openvswitch", "neutron"),
+    files=(
+        CONFIGURATION,
+        ConfigFile(path="/etc/neutron/plugins/ml2/openvswitch_agent.ini", content=_openvswitch_agent, group="neutron"),
+    ),
+    tasks=(_reported("neutron-openvswitch-agent", Role.CONTROLLER, Role.COMPUTE),),
+)
+
 DHCP = Service(
     name="neutron-dhcp",
     roles=(Role.CONTROLLER,),
-    after=("neutron", "neutron-linuxbridge"),
+    after=("neutron", "neutron-linuxbridge", "neutron-openvswitch"),
     files=(CONFIGURATION, ConfigFile(path="/etc/neutron/dhcp_agent.ini", content=_dhcp_agent, group="neutron")),
     tasks=(_reported("neutron-dhcp-agent", Role.CONTROLLER),),
 )

@@ -186,7 +186,7 @@ COMPUTE = Service(
         ConfigFile(path="/root/compute-node.sh", content=scripts.restart("nova-compute"), mode="0755"),
         ConfigFile(
             path="/root/neutron-node-restart.sh",
-            content=scripts.restart("nova-compute", "neutron-linuxbridge"),
+            content=scripts.restart("nova-compute", "neutron-linuxbridge", "neutron-openvswitch"),
             mode="0755",
         ),
     ),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from keystoneauth1.session import Session
 
-from components import remote, services
+from components import remote
 from components.config import Config
 from components.releases.zed_debian12 import ZED_DEBIAN12
 from components.services.model import Endpoint, Listener, Packaging, Service
@@ -121,7 +121,7 @@ def healthy(config: Config) -> Answers:
             Provider(name=node.fqdn, totals={"VCPU": node.vcpus, "MEMORY_MB": 1960, "DISK_GB": 19}) for node in computes
         ],
         compute_services=daemons(config, cloud_checks.COMPUTE_SERVICES),
-        network_agents=daemons(config, cloud_checks.NETWORK_AGENTS),
+        network_agents=daemons(config, cloud_checks.network_agents(config.site)),
         hypervisors=[
             Hypervisor(
                 host=node.fqdn, up=True, enabled=True, vcpus=node.vcpus, memory=1960, disk=19, instances=position
@@ -262,7 +262,7 @@ def test_a_service_that_joins_the_catalogue_is_covered_without_a_change(lab: Con
     release = dataclasses.replace(
         ZED_DEBIAN12, packaging={**ZED_DEBIAN12.packaging, "heat": Packaging(units=("heat-api.service",))}
     )
-    site = dataclasses.replace(lab.site, catalogue=(*services.CATALOGUE, heat), release=release)
+    site = dataclasses.replace(lab.site, catalogue=(*lab.site.catalogue, heat), release=release)
     wider = dataclasses.replace(lab, site=site)
     rows = checks.rows(wider, healthy(wider))
     assert [(row.check, row.subject) for row in rows if row.subject.startswith("heat")] == [

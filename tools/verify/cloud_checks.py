@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from components.cloud import instance as tenant_instance
 from components.config import Config
 from components.services import horizon, neutron, nova, placement
-from components.services.model import Service
+from components.services.model import Service, Site
 from components.services.nova import console_url
 from components.topology import Node, Role
 from tools.verify.model import Answers, Daemon, Finding, UnansweredError
@@ -16,14 +16,20 @@ INVENTORIES = {"VCPU": "", "MEMORY_MB": " MiB", "DISK_GB": " GiB"}
 """The resource classes that every compute node has, with their units."""
 
 COMPUTE_SERVICES = {"nova-scheduler": nova.NOVA, "nova-conductor": nova.NOVA, "nova-compute": nova.COMPUTE}
-NETWORK_AGENTS = {
+_NETWORK_AGENTS = {
     "neutron-linuxbridge-agent": neutron.LINUXBRIDGE,
+    "neutron-openvswitch-agent": neutron.OPENVSWITCH_AGENT,
     "neutron-dhcp-agent": neutron.DHCP,
     "neutron-metadata-agent": neutron.METADATA,
 }
 """Names under which the APIs list what runs on the nodes of a service."""
 
 _CELL_0, _CELL_1 = "cell0", "cell1"
+
+
+def network_agents(site: Site) -> dict[str, Service]:
+    """Those of the agents that the release has."""
+    return {binary: service for binary, service in _NETWORK_AGENTS.items() if service in site.catalogue}
 
 
 def _placement(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -52,7 +58,8 @@ def _compute_services(config: Config, answers: Answers) -> Iterator[Finding]:
 
 
 def _network_agents(config: Config, answers: Answers) -> Iterator[Finding]:
-    return _daemons(config, answers, answers.network_agents, NETWORK_AGENTS, neutron.NEUTRON, "network agent")
+    expected = network_agents(config.site)
+    return _daemons(config, answers, answers.network_agents, expected, neutron.NEUTRON, "network agent")
 
 
 def _daemons(

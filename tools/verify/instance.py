@@ -44,6 +44,9 @@ _RULE = "---"
 _PAUSE, _PROGRESS = 3, 15
 """Least seconds between attempts, and seconds between words about them."""
 
+_PORTS = (neutron.LINUXBRIDGE, neutron.OPENVSWITCH, neutron.OPENVSWITCH_AGENT)
+"""What connects an instance to its network; a release has one way of it."""
+
 T = TypeVar("T")
 
 
@@ -114,7 +117,7 @@ class _Course:
     def take_all(self, first: "Callable[[_Course], str]") -> list[Finding]:
         """Take all steps after a first one, up to one that fails."""
         findings: list[Finding] = []
-        for subject, step, services in (("boot", first, (nova.COMPUTE, nova.NOVA, neutron.LINUXBRIDGE)), *_STEPS):
+        for subject, step, services in (("boot", first, (nova.COMPUTE, nova.NOVA, *_PORTS)), *_STEPS):
             findings.append(self.take(subject, step, services))
             if not findings[-1].ok:
                 break
@@ -128,7 +131,8 @@ class _Course:
         except (FailedError, UnansweredError) as error:
             detail, ok = "\n".join([str(error), *self._last_lines()]), False
         self._tell(f"{self._elapsed():4.0f} s  {subject}: {'ok' if ok else 'WRONG'}")
-        hint = "; ".join(look(site, service, service.nodes(site.topology)) for service in services)
+        there = [service for service in services if service in site.catalogue]
+        hint = "; ".join(look(site, service, service.nodes(site.topology)) for service in there)
         return Finding(subject=subject, ok=ok, detail=detail, hint=hint)
 
     def boot(self) -> str:
@@ -334,10 +338,10 @@ class _Course:
 
 _STEPS: tuple[tuple[str, Callable[[_Course], str], tuple[Service, ...]], ...] = (
     # First what costs the cloud nothing while the instance boots.
-    ("ping", _Course.ping, (neutron.DHCP, neutron.LINUXBRIDGE)),
+    ("ping", _Course.ping, (neutron.DHCP, *_PORTS)),
     ("console log", _Course.console_log, (nova.COMPUTE,)),
     ("console", _Course.console, (nova.NOVA, nova.COMPUTE)),
-    ("SSH", _Course.log_in, (neutron.METADATA, neutron.LINUXBRIDGE)),
+    ("SSH", _Course.log_in, (neutron.METADATA, *_PORTS)),
     ("hostname", _Course.hostname, (neutron.METADATA,)),
     ("metadata", _Course.metadata, (neutron.METADATA, nova.NOVA)),
     ("DNS", _Course.dns, (neutron.DHCP,)),
