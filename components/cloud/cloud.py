@@ -25,7 +25,8 @@ class Cloud(pulumi.ComponentResource):
         """Fill the cloud once its services answer."""
         super().__init__("lab:cloud:Cloud", "cloud", None, opts)
         site, secrets, catalog = config.site, config.secrets, control_plane.catalog
-        tenant = Tenant(secrets, pulumi.ResourceOptions(parent=self, provider=catalog.provider))
+        roles = {name: catalog.roles[name] for name in site.release.user_roles}
+        tenant = Tenant(secrets, roles, pulumi.ResourceOptions(parent=self, provider=catalog.provider))
         everything = [resource for each in control_plane.services.values() for resource in each.everywhere()]
         complete = log_in(
             "cloud",

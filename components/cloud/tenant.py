@@ -1,5 +1,6 @@
 """The guide's first tenant: domain, project, user, role, and the public image (guide 4.7.1 and 4.7.2)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pulumi
@@ -9,10 +10,10 @@ from components.secrets import Secrets
 
 
 class Tenant(pulumi.ComponentResource):
-    """Domain `example`; project `myproject` with user `myuser` in role `myrole`."""
+    """Domain `example`; project `myproject` with user `myuser` in role `myrole` and what the release needs besides."""
 
-    def __init__(self, secrets: Secrets, opts: pulumi.ResourceOptions) -> None:
-        """Make the tenant; passwords from `secrets`."""
+    def __init__(self, secrets: Secrets, roles: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions) -> None:
+        """Make the tenant; passwords from `secrets`. `roles` are further ones of the user, name -> identifier."""
         super().__init__("lab:cloud:Tenant", "tenant", None, opts)
         child = pulumi.ResourceOptions(parent=self)
         openstack.identity.Project(
@@ -30,14 +31,17 @@ class Tenant(pulumi.ComponentResource):
             opts=child,
         )
         role = openstack.identity.Role("myrole", name="myrole", opts=child)
-        self.assignment = openstack.identity.RoleAssignment(
-            "myuser-myrole", user_id=user.id, project_id=project.id, role_id=role.id, opts=child
-        )
+        self.assignments = [
+            openstack.identity.RoleAssignment(
+                f"myuser-{name}", user_id=user.id, project_id=project.id, role_id=identifier, opts=child
+            )
+            for name, identifier in {"myrole": role.id, **roles}.items()
+        ]
         self.register_outputs({})
 
     def everywhere(self) -> list[pulumi.Resource]:
         """What has to be there before the user can log in to the project."""
-        return [self.assignment]
+        return [*self.assignments]
 
 
 class PublicImage(pulumi.ComponentResource):

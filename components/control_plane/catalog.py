@@ -1,5 +1,7 @@
 """Users, services and endpoints of the catalogue in Keystone (guide 4.7.1 and 4.7.2)."""
 
+from functools import partial
+
 import pulumi
 import pulumi_openstack as openstack
 
@@ -7,23 +9,28 @@ from components.cloud.clients import ADMIN
 from components.cloud.provider import log_in
 from components.control_plane.service import ServiceOnNodes
 from components.secrets import Secrets
+from components.services.keystone import ADMIN_ROLE, own_roles, role_step
 from components.services.model import INTERFACES, Service, Site
 
 
 class Catalog(pulumi.ComponentResource):
-    """The project `service` and, for each service of the catalogue, its user, role and endpoints.
+    """The project `service` and, for each service of the catalogue, its user, roles and endpoints.
 
-    `provider` knows Keystone alone.
+    `provider` knows Keystone alone; `roles` are the identifiers of Keystone's own roles, by name.
     """
 
     provider: openstack.Provider
+    roles: dict[str, pulumi.Output[str]]
 
     def __init__(self, site: Site, secrets: Secrets, keystone: ServiceOnNodes, opts: pulumi.ResourceOptions) -> None:
-        """Fill Keystone, once it answers and its bootstrap has told the admin role's identifier."""
+        """Fill Keystone, once it answers and its bootstrap has told the roles' identifiers."""
         super().__init__("lab:openstack:Catalog", "catalog", None, opts)
         self.site = site
         self._made: list[pulumi.Resource] = []
-        admin_role = keystone.outputs["bootstrap"]
+        self.roles = {
+            name: keystone.outputs["bootstrap"].apply(partial(_line, index))
+            for index, name in enumerate(own_roles(site.release))
+        }
         self.provider = log_in(
             "identity",
             ADMIN,
@@ -36,7 +43,7 @@ class Catalog(pulumi.ComponentResource):
         )
         for service in site.catalogue:
             if service.has_user:
-                self._user(service, secrets.value(f"{service.name}_identity_password"), admin_role)
+                self._user(service, secrets.value(f"{service.name}_identity_password"))
             if service.endpoint and service.endpoint.type != "identity":
                 self._endpoints(service)
         self.register_outputs({})
@@ -52,7 +59,7 @@ class Catalog(pulumi.ComponentResource):
     def _child(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, provider=self.provider)
 
-    def _user(self, service: Service, password: str, admin_role: pulumi.Output[str]) -> None:
+    def _user(self, service: Service, password: str) -> None:
         user = openstack.identity.User(
             f"{service.name}-user",
             name=service.name,
@@ -61,15 +68,16 @@ class Catalog(pulumi.ComponentResource):
             password=pulumi.Output.secret(password),
             opts=self._child(),
         )
-        self._made.append(
+        self._made += [
             openstack.identity.RoleAssignment(
-                f"{service.name}-role",
+                role_step(service, role),
                 user_id=user.id,
                 project_id=self.project.id,
-                role_id=admin_role,
+                role_id=self.roles[role],
                 opts=self._child(),
             )
-        )
+            for role in (ADMIN_ROLE, *self.site.release.service_roles)
+        ]
 
     def _endpoints(self, service: Service) -> None:
         endpoint = service.endpoint
@@ -93,3 +101,7 @@ class Catalog(pulumi.ComponentResource):
             )
             for interface in INTERFACES
         ]
+
+
+def _line(index: int, text: str) -> str:
+    return text.splitlines()[index]

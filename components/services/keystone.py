@@ -1,7 +1,18 @@
 """Keystone: Fernet tokens, credential keys, bootstrap of RegionOne (guide 4.7.1)."""
 
 from components.services.ini import Ini
-from components.services.model import ConfigFile, Endpoint, Listener, Migration, Service, Site, Task, Text, When
+from components.services.model import (
+    ConfigFile,
+    Endpoint,
+    Listener,
+    Migration,
+    Release,
+    Service,
+    Site,
+    Task,
+    Text,
+    When,
+)
 from components.topology import Node, Role
 
 PORT = 5000
@@ -121,15 +132,29 @@ seed_keys /etc/keystone/credential-keys "${secret[credential_0_fernet]}" "${secr
     )
 
 
+def own_roles(release: Release) -> tuple[str, ...]:
+    """The roles of Keystone's own that somebody has, in the order in which `bootstrap` tells their identifiers."""
+    return (ADMIN_ROLE, *release.user_roles, *release.service_roles)
+
+
+def role_step(service: Service, role: str) -> str:
+    """Name of the resource that gives a service's user a role."""
+    return service.step("role" if role == ADMIN_ROLE else f"role-{role}")
+
+
 def _bootstrap(site: Site, _node: Node) -> str:
     assert KEYSTONE.endpoint is not None
     url = site.url(KEYSTONE.endpoint)
+    identifiers = "".join(
+        f"""query_as keystone "${{secret[keystone_database_password]}}" {site.vip_name} keystone \\
+  "SELECT id FROM role WHERE name = '{role}' AND domain_id = '<<null>>'"
+"""
+        for role in own_roles(site.release)
+    )
     return f"""export OS_BOOTSTRAP_PASSWORD="${{secret[admin_identity_password]}}"
 run_as keystone keystone-manage bootstrap --bootstrap-region-id {site.region} \\
   --bootstrap-admin-url {url} --bootstrap-internal-url {url} --bootstrap-public-url {url}
-query_as keystone "${{secret[keystone_database_password]}}" {site.vip_name} keystone \\
-  "SELECT id FROM role WHERE name = '{ADMIN_ROLE}' AND domain_id = '<<null>>'"
-"""
+{identifiers}"""
 
 
 KEYSTONE = Service(
@@ -151,4 +176,4 @@ KEYSTONE = Service(
     listeners=(Listener(name="keystone-api", port=PORT),),
     endpoint=Endpoint(type="identity", description="OpenStack Identity", port=PORT, path="/v3/"),
 )
-"""`bootstrap` makes its own service, endpoints and admin; its output is the admin role's identifier."""
+"""`bootstrap` makes its own service, endpoints and admin; its output is the identifiers of `own_roles`, a line each."""

@@ -243,6 +243,10 @@ class Release:
     foundation: "Mapping[str, Callable[[Site], str]]" = field(default_factory=dict)
     """Files that every node has before its packages: path -> text."""
     packaging: Mapping[str, Packaging]
+    user_roles: tuple[str, ...] = ()
+    """Keystone's own roles that the tenant's user needs besides the guide's `myrole`, which policies do not know."""
+    service_roles: tuple[str, ...] = ()
+    """Keystone's own roles that the services' users need besides `admin`."""
 
     def services(self, catalogue: Iterable[Service]) -> tuple[Service, ...]:
         """Those of the catalogue that the release has."""

@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 class _Answers(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return f"{args.name}-id", {**args.inputs, "stdout": "output"}
+        return f"{args.name}-id", {**args.inputs, "stdout": "first\nsecond\nthird"}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"nothing is looked up, but {args.token} was")

@@ -113,11 +113,15 @@ def _roles(config: Config, answers: Answers) -> Iterator[Finding]:
         return
     wanted = {
         Assignment(ADMIN.username, "admin", ADMIN.project): keystone.KEYSTONE.step("bootstrap"),
-        Assignment(DEMO.username, "myrole", DEMO.project): "myuser-myrole",
         **{
-            Assignment(service.name, "admin", "service"): service.step("role")
+            Assignment(DEMO.username, role, DEMO.project): f"{DEMO.username}-{role}"
+            for role in ("myrole", *site.release.user_roles)
+        },
+        **{
+            Assignment(service.name, role, "service"): keystone.role_step(service, role)
             for service in site.catalogue
             if service.has_user
+            for role in (keystone.ADMIN_ROLE, *site.release.service_roles)
         },
     }
     for each, resource in wanted.items():
