@@ -2,6 +2,7 @@
 
 `settings.csv` is the guide's table, whole. Each release has a directory with two more: `differences.csv`, what it has
 in place of the guide's value, and `additions.csv`, what it has besides, both with reasons. Paths are the guide's own.
+A release that is packaged like another has only its own rows; for the rest the other's hold.
 """
 
 import csv
@@ -31,6 +32,9 @@ CLIENT = "client"
 """In the tables beside the roles: where a user of the cloud works. Nothing of the lab is rendered for `host`."""
 
 ABSENT = "(absent)"
+
+LIKE = {"epoxy-debian13": "zed-debian12"}
+"""A release -> another whose rows hold for it, but for what its own say of the same setting."""
 
 Place: TypeAlias = tuple[str, str, str, str]
 """Role, file, section and key."""
@@ -65,11 +69,19 @@ def guide() -> list[Row]:
 
 def differences(release: str) -> list[Row]:
     """What a release renders in place of a setting of the guide, and why."""
-    return table(f"{release}/differences.csv", "here", "reason")
+    own = table(f"{release}/differences.csv", "here", "reason")
+    places = {row.place for row in own}
+    others = differences(LIKE[release]) if release in LIKE else []
+    return own + [row for row in others if row.place not in places]
 
 
 def additions(release: str) -> list[Row]:
     """What a release renders besides, and why; role, file, section and key are patterns."""
+    return own_additions(release) + (additions(LIKE[release]) if release in LIKE else [])
+
+
+def own_additions(release: str) -> list[Row]:
+    """Those in the release's own table."""
     return table(f"{release}/additions.csv", "reason")
 
 
@@ -194,7 +206,7 @@ def test_whatever_the_guide_does_not_say_stands_among_the_additions(release: str
 def test_every_addition_is_rendered_and_is_none_of_the_guides(release: str) -> None:
     """A row that names nothing any more, or gives no reason, goes."""
     ours = everything(release) - {row.place for row in guide()}
-    idle = [str(row) for row in additions(release) if not row.text or not any(covers(row, place) for place in ours)]
+    idle = [str(row) for row in own_additions(release) if not row.text or not any(covers(row, place) for place in ours)]
     assert idle == []
 
 

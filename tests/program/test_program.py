@@ -153,6 +153,45 @@ def test_a_step_waits_for_what_it_needs(later: str, earlier: str) -> None:
     assert earlier in engine.commands(engine.run("lab"))[later].dependencies
 
 
+EPOXY = json.dumps({"release": "epoxy-debian13"})
+
+
+def test_another_release_changes_the_resources_of_its_own_services_and_roles_alone() -> None:
+    """Open vSwitch in the place of Linux bridges, and the roles that newer policies ask for."""
+    zed, epoxy = ({each.name for each in engine.run("lab", changes).values()} for changes in ("{}", EPOXY))
+    assert [name for name in zed - epoxy if not name.startswith("neutron-linuxbridge")] == []
+    assert {name for name in epoxy - zed if not name.startswith(("openvswitch", "neutron-openvswitch"))} == {
+        "myuser-member",
+        *(f"{service}-role-service" for service in ("glance", "placement", "nova", "neutron")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        ("openvswitch-node1-start", "network-node1-start"),
+        ("openvswitch-node1-bridge", "openvswitch-node1-start"),
+        ("neutron-openvswitch-node1-start", "openvswitch-node1-bridge"),
+        ("neutron-openvswitch-node1-start", "neutron-controller1-start"),
+        ("neutron-dhcp-controller1-start", "neutron-openvswitch-reported"),
+    ],
+)
+def test_the_switch_has_its_bridge_before_an_agent_asks_for_it(later: str, earlier: str) -> None:
+    assert earlier in engine.commands(engine.run("lab", EPOXY))[later].dependencies
+
+
+def test_every_role_is_given_by_the_identifier_that_keystone_told() -> None:
+    """In the order in which the bootstrap asks for them."""
+    resources = engine.run("lab", EPOXY)
+    asked = re.findall("WHERE name = '(.*?)'", engine.commands(resources)["keystone-bootstrap"].inputs["create"])
+    assert asked == ["admin", "member", "service"]
+    given = {each.name: each.inputs["roleId"] for each in resources.values() if each.type.endswith(":RoleAssignment")}
+    assert given["nova-role"] == "first"
+    assert given["myuser-member"] == "second"
+    assert given["nova-role-service"] == "third"
+    assert given["myuser-myrole"] == "myrole-id"
+
+
 def test_nova_starts_after_all_users_and_endpoints() -> None:
     """Its conductor and scheduler look others up in the catalog of their first token."""
     resources = engine.run("lab")

@@ -56,7 +56,7 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"release": "yoga"}, "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12, train-centos7"),
+        ({"release": "yoga"}, "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12, train-centos7, epoxy-debian13"),
         (
             {"archive": "vault.example/7/"},
             "openstack-lab:archive: 'vault.example/7/' is not allowed;"
@@ -113,6 +113,12 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
         (
             {"options": {"glance": {"glance.conf": {}}}},
             "openstack-lab:options.glance: 'glance.conf' is not allowed; allowed: the files glance-api.conf",
+        ),
+        (
+            {"options": {"neutron-linuxbridge": {}}, "release": "epoxy-debian13"},
+            "openstack-lab:options: 'neutron-linuxbridge' is not allowed; allowed: the services time, network,"
+            " firewall, mariadb, rabbitmq, memcached, haproxy, keepalived, keystone, glance, placement, nova, neutron,"
+            " openvswitch, neutron-openvswitch, neutron-dhcp, neutron-metadata, nova-compute, horizon",
         ),
         (
             {"options": {"haproxy": {"haproxy.cfg": {"defaults": {"retries": 5}}}}},

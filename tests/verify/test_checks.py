@@ -1,6 +1,7 @@
 """The checks on answers made by hand: all right for a healthy lab, and for each fault exactly the rows that name it."""
 
 import dataclasses
+import itertools
 import json
 import re
 import signal
@@ -14,10 +15,12 @@ from keystoneauth1.session import Session
 
 from components import remote
 from components.config import Config
+from components.releases import RELEASES
 from components.releases.zed_debian12 import ZED_DEBIAN12
 from components.services.model import Endpoint, Listener, Packaging, Service
 from components.topology import Role
 from tests import stacks
+from tests.program import engine
 from tools import stack_values, verify
 from tools.verify import ask, checks, cloud_checks, drift, instance, nodes
 from tools.verify.model import (
@@ -111,8 +114,13 @@ def healthy(config: Config) -> Answers:
         assignments=frozenset(
             {
                 Assignment("admin", "admin", "admin"),
-                Assignment("myuser", "myrole", "myproject"),
-                *(Assignment(service.name, "admin", "service") for service in site.catalogue if service.has_user),
+                *(Assignment("myuser", role, "myproject") for role in ("myrole", *site.release.user_roles)),
+                *(
+                    Assignment(service.name, role, "service")
+                    for service in site.catalogue
+                    if service.has_user
+                    for role in ("admin", *site.release.service_roles)
+                ),
             }
         ),
         image=ImageFound(status="active", size=15_204_352, sha256=DIGEST),
@@ -148,10 +156,11 @@ def daemons(config: Config, binaries: Mapping[str, Service]) -> list[Daemon]:
     ]
 
 
-@pytest.fixture(params=stacks.STACKS)
+@pytest.fixture(params=itertools.product(stacks.STACKS, RELEASES), ids="-".join)
 def config(request: pytest.FixtureRequest) -> Config:
-    """Both stacks: five machines, and every role on two."""
-    return stacks.load(request.param)
+    """Both stacks, five machines and every role on two, of every release."""
+    stack, release = request.param
+    return stacks.load(stack, release=release)
 
 
 @pytest.fixture
@@ -440,9 +449,9 @@ def test_every_repair_is_a_resource_of_the_program(config: Config) -> None:
     nothing = dataclasses.replace(answers, nodes=bare, grants=frozenset(), assignments=frozenset(), logins=logins)
     repairs = {name for row in wrong(config, nothing) for name in row.repairs}
     stack = "lab" if len(config.site.topology.nodes) > 2 else "compact"
-    urns = (Path(__file__).parents[1] / "program" / "urns" / f"{stack}.txt").read_text().split()
+    resources = engine.run(stack, json.dumps({"release": config.site.release.name}))
     assert len(repairs) > 40
-    assert repairs <= {urn.rpartition("::")[2] for urn in urns}
+    assert repairs <= {each.name for each in resources.values()}
 
 
 def test_a_virtual_address_that_nobody_holds_fails(lab: Config) -> None:

@@ -1,0 +1,3 @@
+# root:root 0755
+#!/bin/bash
+systemctl restart libvirtd.service nova-compute.service
