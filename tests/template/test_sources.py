@@ -1,5 +1,6 @@
 """The template is installed from Debian's own sources of this machine, in whatever form APT has them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,16 @@ def test_other_vendors_and_releases_are_left_out(apt: Apt) -> None:
     assert sources.of_machine(SUITES, "Debian") == EXPECTED
 
 
+def test_a_machine_of_another_release_gives_its_mirrors(apt: Apt) -> None:
+    """They have all releases; a mirror that has not is named by the step that asks it."""
+    (apt.parts / "debian.list").write_text(ONE_LINE)
+    assert sources.of_machine(("trixie", "trixie-updates", "trixie-security"), "Debian") == [
+        replace(source, suite=source.suite.replace("bookworm", "trixie")) for source in EXPECTED
+    ]
+
+
 def test_a_machine_without_the_release_is_told_what_to_set(apt: Apt) -> None:
-    (apt.parts / "vendor.list").write_text(OTHERS)
+    (apt.parts / "vendor.list").write_text(OTHERS.splitlines()[0])
     apt.set('Acquire::http::Proxy "http://127.0.0.1:9"', 'Acquire::Retries "0"')
     with pytest.raises(StepError, match="no source for Debian's bookworm") as caught:
         sources.of_machine(SUITES, "Debian")

@@ -5,7 +5,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -34,12 +34,13 @@ class Source:
 def of_machine(suites: Sequence[str], origin: str) -> list[Source]:
     """The sources that this machine's APT has for `suites` of the vendor `origin`; the first suite has to be there.
 
+    A machine of another release of that vendor has mirrors for its own suites: they are taken to have the others, too.
     Other vendors' sources are left out even where they call their suites the same.
 
     Raises:
-        StepError: APT has no source for the first suite.
+        StepError: APT has no source of that vendor.
     """
-    sources = _read(suites, origin)
+    sources = _of_suites(_read(origin), suites)
     if not sources:
         # APT knows a source's vendor from its indexes, which are missing after a clean-up. Fetch them to the side.
         with tempfile.TemporaryDirectory() as lists:
@@ -47,7 +48,7 @@ def of_machine(suites: Sequence[str], origin: str) -> list[Source]:
             subprocess.run(
                 ["apt-get", *option, "update", "-qq"], stdin=subprocess.DEVNULL, capture_output=True, check=False
             )
-            sources = _read(suites, origin, *option)
+            sources = _of_suites(_read(origin, *option), suites)
     if suites[0] not in {source.suite for source in sources}:
         raise StepError(
             f"this machine's APT has no source for {origin}'s {suites[0]}, which the template is made from",
@@ -56,14 +57,25 @@ def of_machine(suites: Sequence[str], origin: str) -> list[Source]:
     return sources
 
 
-def _read(suites: Sequence[str], origin: str, *options: str) -> list[Source]:
+def _of_suites(sources: Sequence[Source], suites: Sequence[str]) -> list[Source]:
+    """The sources of these suites, or else those of another release's, with these suites in the place of its own."""
+    if any(source.suite == suites[0] for source in sources):
+        return [source for source in sources if source.suite in suites]
+    for other in (source.suite for source in sources if "-" not in source.suite):
+        theirs = {other + suite.removeprefix(suites[0]): suite for suite in suites}
+        return [replace(source, suite=theirs[source.suite]) for source in sources if source.suite in theirs]
+    return []
+
+
+def _read(origin: str, *options: str) -> list[Source]:
+    """All sources of a vendor."""
     pattern = "\t".join(f"$({field})" for field in _FIELDS)
     command = ["apt-get", *options, "indextargets", "--format", pattern]
     lines = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
     components: dict[tuple[str, str], list[str]] = {}
     for line in lines.splitlines():
         created_by, vendor, suite, uri, component = line.split("\t")
-        ours = vendor == origin and suite in suites and component in _COMPONENTS
+        ours = vendor == origin and component in _COMPONENTS
         if created_by == "Packages" and ours and component not in components.setdefault((uri, suite), []):
             components[uri, suite].append(component)
     return [Source(uri, suite, tuple(names)) for (uri, suite), names in components.items()]
