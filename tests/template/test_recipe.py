@@ -45,9 +45,49 @@ def test_a_package_named_twice_is_an_error(copy: Path) -> None:
 
 def test_a_release_without_recipe_is_told_what_there_is() -> None:
     with pytest.raises(
-        StepError, match="'train-centos7': no template can be baked; there are recipes for: zed-debian12"
+        StepError,
+        match="'train-centos7': no template can be baked; there are recipes for: epoxy-debian13, zed-debian12",
     ):
         recipe.load("train-centos7")
+
+
+def test_a_recipe_like_another_has_its_packages_but_for_those_that_it_takes_away() -> None:
+    zed, epoxy = (set(recipe.load(release).packages) for release in ("zed-debian12", "epoxy-debian13"))
+    assert {"neutron-linuxbridge-agent", "python3-distutils"} <= zed - epoxy
+    assert epoxy - zed == {"neutron-openvswitch-agent", "openvswitch-switch", "conntrack"}
+
+
+def test_a_recipe_like_another_reads_its_options_but_for_those_that_it_empties() -> None:
+    zed, epoxy = (recipe.load(release).options for release in ("zed-debian12", "epoxy-debian13"))
+    assert zed.keys() - epoxy.keys() == {"linuxbridge_agent.ini"}
+    assert epoxy.keys() - zed.keys() == {"openvswitch_agent.ini"}
+    assert epoxy["nova.conf"] == zed["nova.conf"]
+
+
+def test_a_name_that_is_not_there_cannot_be_taken_away(copy: Path) -> None:
+    with (copy / "epoxy-debian13/packages.txt").open("a") as file:
+        file.write("-ntpd  # in favour of chrony\n")
+    with pytest.raises(StepError, match=r"epoxy-debian13/packages\.txt: not there: ntpd"):
+        recipe.load("epoxy-debian13")
+
+
+def test_laid_out_a_recipe_has_the_files_of_both_and_its_own_where_both_have_one(tmp_path: Path) -> None:
+    laid = recipe.load("epoxy-debian13").laid_out(tmp_path / "recipe").directory
+    stage = "overlay/etc/systemd/system/cloud-init-local.service.d/10-only-stage.conf"
+    assert (laid / stage).read_text() == (recipe.HERE / "epoxy-debian13" / stage).read_text()
+    for path in (path.relative_to(ZED) for path in ZED.rglob("*") if path.is_file()):
+        if not (recipe.HERE / "epoxy-debian13" / path).is_file() and path.suffix != ".txt":
+            assert (laid / path).read_bytes() == (ZED / path).read_bytes()
+            assert (laid / path).stat().st_mode == (ZED / path).stat().st_mode
+    assert "cloud-config.service\n" in (laid / "masked-units.txt").read_text()
+    assert "tmp.mount\n" in (laid / "masked-units.txt").read_text()
+
+
+def test_the_key_changes_with_the_files_of_the_other_release(copy: Path) -> None:
+    key = recipe.load("epoxy-debian13").key
+    with (copy / "zed-debian12/customise.sh").open("a") as file:
+        file.write("# changed\n")
+    assert recipe.load("epoxy-debian13").key != key
 
 
 def test_the_key_stays_while_nothing_changes(copy: Path) -> None:
@@ -81,18 +121,25 @@ def test_the_key_changes_with_a_files_mode(copy: Path) -> None:
     assert recipe.load("zed-debian12").key != key
 
 
-def test_boot_loader_and_mounts_find_the_root_by_the_uuid_that_the_disk_gets() -> None:
-    assert f"root=UUID={disk.UUID} " in (ZED / "overlay/boot/grub/grub.cfg").read_text()
-    assert f"UUID={disk.UUID} / ext4 " in (ZED / "overlay/etc/fstab").read_text()
+@pytest.fixture(params=["zed-debian12", "epoxy-debian13"])
+def laid(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """All files of a recipe."""
+    return recipe.load(request.param).laid_out(tmp_path / "recipe").directory
 
 
-def test_no_unit_is_both_masked_and_enabled() -> None:
-    presets = (ZED / "overlay/etc/systemd/system-preset/00-template.preset").read_text()
-    assert not set(recipe.names(ZED / "masked-units.txt")) & set(re.findall(r"^enable (\S+)$", presets, re.MULTILINE))
+def test_boot_loader_and_mounts_find_the_root_by_the_uuid_that_the_disk_gets(laid: Path) -> None:
+    assert f"root=UUID={disk.UUID} " in (laid / "overlay/boot/grub/grub.cfg").read_text()
+    assert f"UUID={disk.UUID} / ext4 " in (laid / "overlay/etc/fstab").read_text()
 
 
-def test_everything_else_is_disabled() -> None:
-    presets = (ZED / "overlay/etc/systemd/system-preset/00-template.preset").read_text().splitlines()
+def test_no_unit_is_both_masked_and_enabled(laid: Path) -> None:
+    presets = (laid / "overlay/etc/systemd/system-preset/00-template.preset").read_text()
+    masked = (laid / "masked-units.txt").read_text().split()
+    assert not set(masked) & set(re.findall(r"^enable (\S+)$", presets, re.MULTILINE))
+
+
+def test_everything_else_is_disabled(laid: Path) -> None:
+    presets = (laid / "overlay/etc/systemd/system-preset/00-template.preset").read_text().splitlines()
     assert presets[-1] == "disable *"
 
 

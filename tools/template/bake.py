@@ -55,6 +55,7 @@ def make(recipe: Recipe, image: Path, apt_sources: Path | None) -> None:
     try:
         root = work / "root"
         made = work / image.name
+        recipe = recipe.laid_out(work / "recipe")
         with steps.step(
             "template packages", f"{len(recipe.packages)} packages of {recipe.suites[0]} and what they need"
         ):

@@ -13,7 +13,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 RECIPE = Path("/run/recipe")
-PYTHON = ("/usr/lib/python3", "/usr/lib/python3.11", "/usr/share/openstack-dashboard", "/etc/openstack-dashboard")
+PYTHON = (
+    *("/usr/lib/python3", f"/usr/lib/python3.{sys.version_info.minor}"),
+    *("/usr/share/openstack-dashboard", "/etc/openstack-dashboard"),
+)
 DATABASES = ("glance", "keystone", "neutron", "nova", "nova_api", "nova_cell0", "placement")
 
 
