@@ -409,6 +409,9 @@ def _hypervisor(reader: _Reader, facts: Mapping[str, Any]) -> Hypervisor:
     for key in ("template", "image"):
         if facts and facts.get(f"{key}_source", "") != reader.text(key):
             reader.reject(key, reader.text(key), "the one that set-up prepared; run `make setup`")
+    release = reader.text("release")
+    if facts.get("release", release) != release:
+        reader.reject("release", release, f"{facts['release']}, which set-up prepared; run `make setup`")
     return Hypervisor(
         uri=str(facts.get("libvirt_uri", "")),
         pool=str(facts.get("pool", "")),

@@ -63,6 +63,7 @@ def set_up(name: str) -> Hypervisor:
             "libvirt_uri": host.uri,
             "pool": host.pool,
             "domain_type": host.domain_type,
+            "release": values["release"],
             "template": str(_own(values, "template") or template.ensure(values["release"])),
             "template_source": values["template"],
             "image": str(_own(values, "image") or image.ensure()),

@@ -296,6 +296,16 @@ def test_an_image_that_set_up_has_not_prepared_is_refused() -> None:
     ]
 
 
+def test_a_release_that_set_up_has_not_prepared_is_refused() -> None:
+    """Machines cloned from another release's template would get this one's files."""
+    with pytest.raises(config.ConfigError) as error:
+        config.load(stacks.values("lab") | {"release": "epoxy-debian13"}, stacks.facts() | {"release": "zed-debian12"})
+    assert error.value.findings == [
+        "openstack-lab:release: 'epoxy-debian13' is not allowed;"
+        " allowed: zed-debian12, which set-up prepared; run `make setup`"
+    ]
+
+
 def test_without_set_up_the_program_says_what_is_missing() -> None:
     """Plain `pulumi up` in a fresh clone."""
     with pytest.raises(config.ConfigError) as error:
