@@ -85,6 +85,7 @@ def run(stack: str, changes: str = "{}") -> dict[str, Resource]:
         f"{config.PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
         for key, value in values.items()
     }
+    settings.reset_options()
     asyncio.set_event_loop(asyncio.new_event_loop())
     recorder = _Recorder(_Answers())
     mocks.set_mocks(_Answers(), config.PROJECT, stack, preview=False, monitor=recorder)
