@@ -159,7 +159,7 @@ done'
 say all 'journalctl --boot --no-pager --output=short-iso --lines=@JOURNAL_LINES@'
 tail_of @JOURNAL_BYTES@ "$work/all.txt" >"$work/journal.txt"
 rm "$work/all.txt"
-say network 'ip address' 'ip route' 'bridge link' 'ip netns' 'iptables-save' 'ss -tlnp'
+say network 'ip address' 'ip route' 'bridge link' 'ovs-vsctl show' 'ip netns' 'iptables-save' 'ss -tlnp'
 say resources 'date' 'uptime' 'df -h' 'free -m' \
   'ps -eo pid,ppid,user,pcpu,rss,etime,args --sort=-pcpu | grep -v in_time' \
   '[ ! -e /run/libvirt/libvirt-sock ] || virsh --readonly list --all'
