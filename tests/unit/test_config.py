@@ -56,7 +56,10 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"release": "yoga"}, "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12, train-centos7, epoxy-debian13"),
+        (
+            {"release": "yoga"},
+            "openstack-lab:release: 'yoga' is not allowed; allowed: zed-debian12, train-centos7, epoxy-debian13",
+        ),
         (
             {"archive": "vault.example/7/"},
             "openstack-lab:archive: 'vault.example/7/' is not allowed;"
