@@ -113,8 +113,7 @@ case $name in
     ;;
   mysql)
     case $* in
-      *"COUNT(*) FROM agents"*) grep -o "openstack-[a-z0-9-]*\.[a-z.]*'" <<<"$*" | wc -l ;;
-      *" - COUNT(*)"*) echo 0 ;;
+      *"COUNT(*) FROM agents"* | *"COUNT(*) FROM compute_nodes"*) grep -o "openstack-[a-z0-9-]*\.[a-z.]*'" <<<"$*" | wc -l ;;
       *" -e "*) ;;
       *) cat >/dev/null ;;
     esac

@@ -322,7 +322,7 @@ def test_a_failed_up_collects_logs_and_keeps_its_own_exit_status(
 ) -> None:
     assert failed_up(["echo", "asked:"]) == 77
     printed = capfd.readouterr().out
-    assert re.search(r"^asked: \S+ -m tools --stack compact logs --seconds=40$", printed, re.MULTILINE)
+    assert re.search(r"^asked: \S+ -m tools --stack compact logs --seconds=120$", printed, re.MULTILINE)
     assert re.search(r"^logs +\d+\.\d s  exit status 0$", printed, re.MULTILINE)
 
 
