@@ -311,7 +311,7 @@ def test_an_endpoint_that_nobody_listens_at_is_told() -> None:
 
 def test_an_endpoint_that_keeps_silent_is_given_up() -> None:
     with servers.silent() as port, pytest.raises(UnansweredError, match="timed out"):
-        ask.endpoint(f"http://127.0.0.1:{port}")
+        ask.endpoint(f"http://127.0.0.1:{port}", seconds=1)
 
 
 # HAProxy

@@ -107,10 +107,10 @@ def visit(site: Site, secrets: Secrets, clients: Iterable[Client]) -> dict[str, 
     }
 
 
-def endpoint(url: str) -> VersionDocument:
+def endpoint(url: str, seconds: float = web.SECONDS) -> VersionDocument:
     """Get an API's version document."""
     begun = time.monotonic()
-    status, body = _get(url)
+    status, body = _get(url, seconds=seconds)
     return VersionDocument(status=status, seconds=time.monotonic() - begun, versions=versions(body))
 
 
