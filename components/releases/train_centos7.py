@@ -6,7 +6,7 @@ openstack-selinux, on every node, allows what OpenStack's own and HAProxy need, 
 
 from components.services import firewall, horizon, keystone, neutron, placement
 from components.services.ini import Ini
-from components.services.model import ConfigFile, Packaging, Release, Site, Text
+from components.services.model import ConfigFile, Packaging, Release, Site, Text, constant
 from components.topology import Node, Role, mac
 
 _BRIDGE = "br0"
@@ -35,10 +35,6 @@ gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-{key}
 """
         for name, place, key in _REPOSITORIES
     )
-
-
-def _constant(text: str) -> Text:
-    return lambda _site, _node: text
 
 
 def _clock_service(site: Site, _node: Node) -> str:
@@ -239,7 +235,7 @@ _APACHE = (
     ),
     ConfigFile(path="/etc/httpd/conf.d/openstack-dashboard.conf", content=_dashboard),
     ConfigFile(
-        path="/etc/systemd/system/httpd.service.d/patient.conf", content=_constant("[Service]\nTimeoutStartSec=900\n")
+        path="/etc/systemd/system/httpd.service.d/patient.conf", content=constant("[Service]\nTimeoutStartSec=900\n")
     ),
 )
 """Each service on Apache brings all of its sites, since it reads them all at every start: a package's own would take
@@ -270,10 +266,6 @@ def _neutron(site: Site, node: Node) -> Ini:
     return {"DEFAULT": {"bind_host": str(node.address), "api_workers": site.workers(node)}}
 
 
-def _linuxbridge(_site: Site, _node: Node) -> Ini:
-    return {"linux_bridge": {"physical_interface_mappings": f"{neutron.PHYSICAL_NETWORK}:prov0"}}
-
-
 def _clock(site: Site, _node: Node) -> str:
     """The first server that answers; stratum 0 is one that does not."""
     servers = " ".join(site.ntp)
@@ -298,22 +290,22 @@ TRAIN_CENTOS7 = Release(
             units=("clock.timer",),
             files=(
                 ConfigFile(path="/etc/systemd/system/clock.service", content=_clock_service),
-                ConfigFile(path="/etc/systemd/system/clock.timer", content=_constant(_CLOCK_TIMER)),
+                ConfigFile(path="/etc/systemd/system/clock.timer", content=constant(_CLOCK_TIMER)),
             ),
         ),
         "network": Packaging(
             packages=("bridge-utils",),
             units=("prov.service",),
             files=(
-                ConfigFile(path="/etc/systemd/system/prov.service", content=_constant(_VETH)),
-                _interface("eth0", _constant(f"{_port('eth0')}BRIDGE={_BRIDGE}\n")),
+                ConfigFile(path="/etc/systemd/system/prov.service", content=constant(_VETH)),
+                _interface("eth0", constant(f"{_port('eth0')}BRIDGE={_BRIDGE}\n")),
                 _interface("eth1", _internal),
                 _interface(_BRIDGE, _bridge),
-                _interface("prov0", _constant(_port("prov0"))),
-                _interface("prov1", _constant(f"{_port('prov1')}BRIDGE={_BRIDGE}\n")),
+                _interface("prov0", constant(_port("prov0"))),
+                _interface("prov1", constant(f"{_port('prov1')}BRIDGE={_BRIDGE}\n")),
                 ConfigFile(path="/etc/resolv.conf", content=_resolver),
                 ConfigFile(
-                    path="/etc/cloud/cloud.cfg.d/99-network.cfg", content=_constant("network:\n  config: disabled\n")
+                    path="/etc/cloud/cloud.cfg.d/99-network.cfg", content=constant("network:\n  config: disabled\n")
                 ),
             ),
             verb="start",
@@ -332,7 +324,7 @@ TRAIN_CENTOS7 = Release(
             files=(
                 ConfigFile(
                     path="/etc/systemd/system/mariadb.service.d/connections.conf",
-                    content=_constant("[Service]\nLimitNOFILE=16384\n"),
+                    content=constant("[Service]\nLimitNOFILE=16384\n"),
                 ),
             ),
             settings={"openstack.cnf": _mariadb},
@@ -344,7 +336,7 @@ TRAIN_CENTOS7 = Release(
             omits=frozenset({"/etc/rabbitmq/rabbitmq.conf"}),
             files=(
                 ConfigFile(path="/etc/rabbitmq/rabbitmq.config", content=_rabbitmq, group="rabbitmq", mode="0640"),
-                ConfigFile(path="/etc/rabbitmq/enabled_plugins", content=_constant("[rabbitmq_management].\n")),
+                ConfigFile(path="/etc/rabbitmq/enabled_plugins", content=constant("[rabbitmq_management].\n")),
             ),
             facts={"schedulers": "+S 1:1 +sbwt none", "no tags": '""'},
         ),
@@ -370,7 +362,7 @@ TRAIN_CENTOS7 = Release(
                 *_APACHE,
                 ConfigFile(
                     path="/etc/systemd/system/keystone-token-keys.timer.d/hourly.conf",
-                    content=_constant(_TOKEN_KEYS_HOURLY),
+                    content=constant(_TOKEN_KEYS_HOURLY),
                 ),
             ),
             verb="reload-or-restart",
@@ -419,7 +411,7 @@ TRAIN_CENTOS7 = Release(
         "neutron-linuxbridge": Packaging(
             packages=("openstack-neutron-linuxbridge", "ebtables", "ipset"),
             units=("neutron-linuxbridge-agent.service",),
-            settings={"neutron.conf": _neutron, "linuxbridge_agent.ini": _linuxbridge},
+            settings={"neutron.conf": _neutron, "linuxbridge_agent.ini": neutron.uplink},
             logs=("/var/log/neutron/linuxbridge-agent.log",),
         ),
         "neutron-dhcp": Packaging(

@@ -117,10 +117,6 @@ def _console_proxy(_site: Site, _node: Node) -> str:
     return "NOVA_CONSOLE_PROXY_TYPE=novnc\nNOVA_SERIAL_PROXY_START=false\n"
 
 
-def _linuxbridge(_site: Site, _node: Node) -> Ini:
-    return {"linux_bridge": {"physical_interface_mappings": f"{neutron.PHYSICAL_NETWORK}:prov0"}}
-
-
 def _nova(site: Site, _node: Node) -> Ini:
     """Two options went with nova-network, two are deprecated; `nova-status upgrade check` asks for the service user."""
     return {
@@ -281,7 +277,7 @@ ZED_DEBIAN12 = Release(
         "neutron-linuxbridge": Packaging(
             packages=("neutron-linuxbridge-agent", "bridge-utils", "ebtables", "iptables", "ipset"),
             units=("neutron-linuxbridge-agent.service",),
-            settings={"neutron.conf": _neutron, "linuxbridge_agent.ini": _linuxbridge},
+            settings={"neutron.conf": _neutron, "linuxbridge_agent.ini": neutron.uplink},
             logs=("/var/log/neutron/neutron-linuxbridge-agent.log",),
         ),
         "neutron-dhcp": Packaging(

@@ -10,8 +10,8 @@ from components.services.model import (
     Service,
     Site,
     Task,
-    Text,
     When,
+    constant,
 )
 from components.topology import Node, Role
 
@@ -107,10 +107,6 @@ WantedBy=timers.target
 """Weeks since 1970 begin on Thursdays."""
 
 
-def _constant(text: str) -> Text:
-    return lambda _site, _node: text
-
-
 def _keys(_site: Site, _node: Node) -> str:
     return (
         f"""install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys
@@ -163,10 +159,10 @@ KEYSTONE = Service(
     after=("mariadb", "memcached", "haproxy", "keepalived"),
     files=(
         ConfigFile(path="/etc/keystone/keystone.conf", content=_keystone_conf, group="keystone", mode="0640"),
-        ConfigFile(path=_TOKEN_SEED, content=_constant("@token_fernet@\n"), group="keystone", mode="0640"),
-        ConfigFile(path=_TOKEN_KEYS, content=_constant(_TOKEN_KEYS_SCRIPT), mode="0755"),
-        ConfigFile(path="/etc/systemd/system/keystone-token-keys.service", content=_constant(_TOKEN_KEYS_SERVICE)),
-        ConfigFile(path="/etc/systemd/system/keystone-token-keys.timer", content=_constant(_TOKEN_KEYS_TIMER)),
+        ConfigFile(path=_TOKEN_SEED, content=constant("@token_fernet@\n"), group="keystone", mode="0640"),
+        ConfigFile(path=_TOKEN_KEYS, content=constant(_TOKEN_KEYS_SCRIPT), mode="0755"),
+        ConfigFile(path="/etc/systemd/system/keystone-token-keys.service", content=constant(_TOKEN_KEYS_SERVICE)),
+        ConfigFile(path="/etc/systemd/system/keystone-token-keys.timer", content=constant(_TOKEN_KEYS_TIMER)),
     ),
     migrations=(Migration(database="keystone", command="keystone-manage db_sync"),),
     tasks=(

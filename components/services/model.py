@@ -27,6 +27,11 @@ Text: TypeAlias = "Callable[[Site, Node], str]"
 """A text that follows from the site's facts and the node it is for."""
 
 
+def constant(text: str) -> Text:
+    """A text that is the same everywhere."""
+    return lambda _site, _node: text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFile:
     """A file on a node. `content` gives either the text or, for an INI file, its settings as data."""

@@ -78,6 +78,11 @@ def _linuxbridge_agent(_site: Site, _node: Node) -> Ini:
     }
 
 
+def uplink(_site: Site, _node: Node) -> Ini:
+    """The bridge agent's settings for releases that have the veth pair, which leave the host's own interface alone."""
+    return {"linux_bridge": {"physical_interface_mappings": f"{PHYSICAL_NETWORK}:{UPLINK}"}}
+
+
 def _openvswitch_agent(_site: Site, _node: Node) -> Ini:
     return {
         "ovs": {"bridge_mappings": f"{PHYSICAL_NETWORK}:{_PROVIDER_BRIDGE}"},
