@@ -50,7 +50,7 @@ COMMAND_LINE = " ".join(
     (
         "console=tty0 console=ttyS0,115200 panic=10 quiet",
         # What a guest for an hour has no use for, and an emulator in an emulator much work with: docs/measurements.md.
-        "mitigations=off nokaslr rodata=off lsm= audit=0 psi=0 cryptomgr.notests",
+        "mitigations=off nokaslr norandmaps rodata=off lsm= audit=0 psi=0 cryptomgr.notests",
         "initcall_blacklist=tracer_init_tracefs",
         # Its clock is a host's: not to be measured against other timers.
         "tsc=reliable no_timer_check",

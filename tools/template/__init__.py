@@ -28,7 +28,8 @@ def ensure(release: str = DEFAULT, *, apt_sources: Path | None = None) -> Path:
     recipe = load(release)
     image = paths.cache() / "templates" / f"{release}-{recipe.key}.qcow2"
     if not image.exists():
-        with steps.lock(image.with_suffix(".lock")):
+        # One bake at a time, so that what lies in the cache half baked is an abandoned one's.
+        with steps.lock(image.with_name("bake.lock")):
             if not image.exists():
                 bake.make(recipe, image, apt_sources or sources.override())
                 return image

@@ -16,6 +16,8 @@ from tools.template.recipe import HERE, Recipe
 FREE = 8 * 1024**3
 """Bytes of disk that baking takes on the way: the files, a raw and a qcow2 image of them."""
 
+_WORK = ".bake-"
+
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -34,7 +36,7 @@ def make(recipe: Recipe, image: Path, apt_sources: Path | None) -> None:
         apt_sources: file to install from, in place of this machine's mirrors.
 
     Raises:
-        StepError: a step failed; nothing is left behind.
+        StepError: a step failed; nothing is left behind. What a killed one left is removed by the next.
     """
     if os.geteuid() != 0:
         raise StepError(
@@ -42,6 +44,8 @@ def make(recipe: Recipe, image: Path, apt_sources: Path | None) -> None:
             "run set-up as root once, or set openstack-lab:template to an image that was baked elsewhere",
         )
     image.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in image.parent.glob(f"{_WORK}*"):
+        shutil.rmtree(abandoned)
     free = shutil.disk_usage(image.parent).free
     if free < FREE:
         raise StepError(
@@ -51,7 +55,7 @@ def make(recipe: Recipe, image: Path, apt_sources: Path | None) -> None:
     begun = time.monotonic()
     seconds: dict[str, float] = {}
     # mkdtemp lets nobody else in: the settings for APT may hold a proxy's password.
-    work = Path(tempfile.mkdtemp(prefix=".bake-", dir=image.parent))
+    work = Path(tempfile.mkdtemp(prefix=_WORK, dir=image.parent))
     try:
         root = work / "root"
         made = work / image.name
