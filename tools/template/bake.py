@@ -17,6 +17,8 @@ FREE = 8 * 1024**3
 """Bytes of disk that baking takes on the way: the files, a raw and a qcow2 image of them."""
 
 _WORK = ".bake-"
+_SECONDS = 1800
+"""Limit of a step, ten times what the longest takes on two cores: for busy machines and slow mirrors."""
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -67,12 +69,12 @@ def make(recipe: Recipe, image: Path, apt_sources: Path | None) -> None:
             seconds["packages"] = time.monotonic() - begun
         with steps.step("template system", "overlay, units, byte code"):
             shutil.copytree(recipe.directory / "overlay", root, symlinks=True, dirs_exist_ok=True)
-            _inside(recipe, root, "sh", "/run/recipe/customise.sh", log="template-customise", timeout=300)
+            _inside(recipe, root, "sh", "/run/recipe/customise.sh", log="template-customise", timeout=_SECONDS)
             seconds["system"] = time.monotonic() - begun - sum(seconds.values())
         with steps.step("template schema", "every service's database schema, and its options"):
-            _inside(recipe, root, "sh", "/run/recipe/schema.sh", log="template-schema", timeout=300)
+            _inside(recipe, root, "sh", "/run/recipe/schema.sh", log="template-schema", timeout=_SECONDS)
             options = _options(recipe, root)
-            _inside(recipe, root, "python3", "/run/template/verify.py", log="template-verify", timeout=120)
+            _inside(recipe, root, "python3", "/run/template/verify.py", log="template-verify", timeout=_SECONDS)
             seconds["schema"] = time.monotonic() - begun - sum(seconds.values())
         with steps.step("template disk", "a disk that boots by itself"):
             disk.write(root, made, work=work)
@@ -116,7 +118,7 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
             *(f"--include={','.join(recipe.packages)}", recipe.suites[0], root, mirrors),
         ],
         log="template-packages",
-        timeout=1800,
+        timeout=_SECONDS,
         env={**_ENVIRONMENT, **proxies},
         remedy=f"set {sources.OVERRIDE} to a file with a mirror that answers",
     )
