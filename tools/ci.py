@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-TARGETS = ("test",)
+TARGETS = ("test", "e2e")
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed")
 
 

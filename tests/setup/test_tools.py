@@ -202,16 +202,16 @@ def test_the_suite_counts_what_a_report_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "line", "status"),
     [
-        ("echo '5 passed, 0 failed'", "5 passed, 0 failed", 0),
-        ("echo '5 passed, 1 failed'; exit 1", "5 passed, 1 failed", 1),
-        ("echo 'make: *** [up] Error 1'; exit 2", "0 passed, 1 failed", 1),
+        ("echo '5 passed, 0 failed'", "8 passed, 0 failed", 0),
+        ("echo '5 passed, 1 failed'; exit 1", "8 passed, 1 failed", 1),
+        ("echo 'make: *** [up] Error 1'; exit 2", "3 passed, 1 failed", 1),
     ],
 )
 def test_ci_sums_its_runs_in_its_last_line(tmp_path: Path, script: str, line: str, status: int) -> None:
     for name in (".ci/run", "tools/ci.py"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text((paths.CHECKOUT / name).read_text())
-    (tmp_path / "Makefile").write_text(f"test:\n\t@{script}\n")
+    (tmp_path / "Makefile").write_text(f"test:\n\t@{script}\n\ne2e:\n\t@echo '3 passed, 0 failed'\n")
     done = subprocess.run(["bash", tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == line
     assert done.returncode == status
