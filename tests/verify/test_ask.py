@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from tools.verify.model import (
     Clock,
     Daemon,
     FileState,
+    Grant,
     Hypervisor,
     ImageFound,
     Instance,
@@ -628,3 +630,51 @@ def test_what_keeps_a_controller_busy_is_asked_once_all_else_is_answered(
     ask.everything(stacks.load("compact"), tmp_path)
     assert sorted(answered[-3:]) == ["upgrade", "upgrade", "visit"]
     assert set(answered[:-3]) == {name for names in quick.values() for name in names}
+
+
+DATABASE = """\
+#!/bin/sh
+[ -S "$DATABASE" ] || { echo "ERROR 2002 (HY000): Can't connect to local server" >&2; exit 1; }
+cat >"$0.asked"
+cat <<'END'
+GRANT USAGE ON *.* TO `nova`@`localhost` IDENTIFIED BY PASSWORD '*612644CABD42'
+GRANT ALL PRIVILEGES ON `nova_api`.* TO `nova`@`localhost`
+GRANT ALL PRIVILEGES ON `nova`.* TO 'nova'@'%'
+GRANT SELECT ON `glance`.* TO `glance`@`%`
+END
+"""
+
+
+def on_database(directory: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script where `mysql` answers as MariaDB does, old and new."""
+    client = directory / "mysql"
+    client.write_text(DATABASE)
+    client.chmod(0o755)
+    path = f"{directory}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | {"PATH": path} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_grants_are_whole_databases_and_no_hash_leaves_the_node(tmp_path: Path) -> None:
+    """Every user is asked of in one session, at both places."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        done = on_database(tmp_path, nodes.grants_script(["nova", "glance"]), DATABASE=str(tmp_path / "s"))
+    assert done.returncode == 0
+    assert nodes.read_grants(done.stdout) == {Grant("nova", "localhost", "nova_api"), Grant("nova", "%", "nova")}
+    assert "612644" not in done.stdout
+    assert (tmp_path / "mysql.asked").read_text().splitlines() == [
+        f"SHOW GRANTS FOR '{user}'@'{place}';" for user in ("nova", "glance") for place in ("localhost", "%")
+    ]
+
+
+def test_a_database_that_does_not_answer_has_not_lost_its_grants(tmp_path: Path) -> None:
+    """It is a failure that says what the database's client said."""
+    done = on_database(tmp_path, nodes.grants_script(["nova"]), DATABASE=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "Can't connect" in done.stderr
