@@ -80,7 +80,7 @@ def faulty(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     lab = Lab()
     faulty = Faulty(lab, seed, request.config.stash.setdefault(_RESULTS, []))
     with faulty.timed("none", "up and green"):
-        lab.make("up", "INSTANCE=1", seconds=UP_SECONDS)
+        lab.make("up", seconds=UP_SECONDS)
     with faulty.timed("none", "snapshot"):
         lab.make("snapshot", f"NAME={START}", seconds=300)
     yield faulty
