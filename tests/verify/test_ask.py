@@ -16,7 +16,8 @@ from tests import stacks
 from tests.verify import servers
 from tests.verify.keystone import PASSWORD, SERVICES, openrc, token
 from tests.verify.servers import Answer, Web
-from tools.verify import ask, cloud, nodes, ssh, web
+from tools.verify import ask, cloud, dashboard, nodes, ssh, web
+from tools.verify.cloud_checks import CHECKS
 from tools.verify.model import (
     Clock,
     Daemon,
@@ -597,39 +598,7 @@ def test_a_missing_instance_is_told(site: Web, tmp_path: Path) -> None:
         cloud.instance(login, "RegionOne", "vm1")
 
 
-# The order
-
-
-def test_what_keeps_a_controller_busy_is_asked_once_all_else_is_answered(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    answered: list[str] = []
-
-    def question(name: str, seconds: float) -> Callable[..., bool]:
-        def answer(*_: object, **_options: object) -> bool:
-            time.sleep(seconds)
-            answered.append(name)
-            return True
-
-        return answer
-
-    quick = {
-        nodes: ("report", "grants", "cells"),
-        cloud: (
-            *("login", "assignments", "providers", "compute_services", "network_agents", "hypervisors"),
-            *("image", "instance"),
-        ),
-        ask: ("endpoint", "statistics", "page", "sha256"),
-        web: ("connects",),
-    }
-    for module, names in quick.items():
-        for name in names:
-            monkeypatch.setattr(module, name, question(name, 0.1))
-    for module, name in ((nodes, "upgrade"), (ask, "visit")):
-        monkeypatch.setattr(module, name, question(name, 0))
-    ask.everything(stacks.load("compact"), tmp_path)
-    assert sorted(answered[-3:]) == ["upgrade", "upgrade", "visit"]
-    assert set(answered[:-3]) == {name for names in quick.values() for name in names}
+# Grants
 
 
 DATABASE = """\
@@ -678,3 +647,63 @@ def test_a_database_that_does_not_answer_has_not_lost_its_grants(tmp_path: Path)
     done = on_database(tmp_path, nodes.grants_script(["nova"]), DATABASE=str(tmp_path / "none"))
     assert done.returncode == 1
     assert "Can't connect" in done.stderr
+
+
+# The order
+
+
+def test_what_keeps_a_controller_busy_is_asked_once_all_else_is_answered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answered: list[str] = []
+
+    def question(name: str, seconds: float) -> Callable[..., bool]:
+        def answer(*_: object, **_options: object) -> bool:
+            time.sleep(seconds)
+            answered.append(name)
+            return True
+
+        return answer
+
+    quick = {
+        nodes: ("report", "grants", "cells"),
+        cloud: (
+            *("login", "assignments", "providers", "compute_services", "network_agents", "hypervisors"),
+            *("image", "instance"),
+        ),
+        ask: ("endpoint", "statistics", "page", "sha256"),
+        web: ("connects",),
+    }
+    for module, names in quick.items():
+        for name in names:
+            monkeypatch.setattr(module, name, question(name, 0.1))
+    for module, name in ((nodes, "upgrade"), (ask, "visit")):
+        monkeypatch.setattr(module, name, question(name, 0))
+    ask.everything(stacks.load("compact"), tmp_path)
+    assert sorted(answered[-3:]) == ["upgrade", "upgrade", "visit"]
+    assert set(answered[:-3]) == {name for names in quick.values() for name in names}
+
+
+def test_a_lab_that_gives_no_token_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What comes up after a reset needs its processors itself."""
+
+    def refuse(*_: object, **_options: object) -> None:
+        raise UnansweredError("http://openstack-vip.magedu.local:5000/v3: refused")
+
+    def never(*_: object, **_options: object) -> None:
+        pytest.fail("asked")
+
+    for module, name in (
+        *((nodes, name) for name in ("report", "grants", "cells")),
+        *((ask, name) for name in ("endpoint", "statistics", "page")),
+        (cloud, "login"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
+    monkeypatch.setattr(web, "connects", lambda *_, **_options: False)
+    monkeypatch.setattr(ask, "sha256", lambda _: "")
+    monkeypatch.setattr(nodes, "upgrade", never)
+    monkeypatch.setattr(dashboard, "log_in", never)
+    config = stacks.load("compact")
+    answers = ask.everything(config, tmp_path)
+    told = {finding.detail for check in ("upgrade check", "dashboard") for finding in CHECKS[check](config, answers)}
+    assert told == {"no token, so no upgrade check", "no token, so no login"}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from http.client import HTTPException
@@ -72,9 +72,10 @@ def everything(config: Config, clients: Path) -> Answers:
         # What keeps an emulated controller busy for minutes would let the others wait for longer than they may.
         wait(quick)
         upgrades = {
-            service.name: pool.submit(nodes.upgrade, controller, service, secrets) for service in UPGRADE_CHECKED
+            service.name: pool.submit(_after, logins[ADMIN.username], nodes.upgrade, controller, service, secrets)
+            for service in UPGRADE_CHECKED
         }
-        visits = pool.submit(visit, site, secrets, (DEMO, ADMIN))
+        visits = pool.submit(visit, site, secrets, {client: logins[client.username] for client in (DEMO, ADMIN)})
     return Answers(
         nodes={name: _settled(future.result) for name, future in reports.items()},
         grants=_settled(grants.result),
@@ -97,13 +98,14 @@ def everything(config: Config, clients: Path) -> Answers:
     )
 
 
-def visit(site: Site, secrets: Secrets, clients: Iterable[Client]) -> dict[str, Visit | UnansweredError]:
+def visit(site: Site, secrets: Secrets, clients: Mapping[Client, Future[Login]]) -> dict[str, Visit | UnansweredError]:
     """Log in to the dashboard as each, by user name; one after the other, since the first one's pages are made anew."""
+    url = dashboard_url(site)
     return {
         client.username: _settled(
-            partial(dashboard.log_in, dashboard_url(site), client.username, secrets.value(client.password_name))
+            partial(_after, login, dashboard.log_in, url, client.username, secrets.value(client.password_name))
         )
-        for client in clients
+        for client, login in clients.items()
     }
 
 
@@ -165,6 +167,12 @@ def sha256(file: Path) -> str:
     """Digest of a file's bytes."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _after(login: Future[Login], question: Callable[..., T], *arguments: Any) -> T:
+    """Ask what a lab that gives no token would only be busy with for minutes, in vain."""
+    login.result()
+    return question(*arguments)
 
 
 def _settled(result: Callable[[], T]) -> T | UnansweredError:

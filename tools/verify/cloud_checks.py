@@ -158,7 +158,7 @@ def _upgrades(config: Config, answers: Answers) -> Iterator[Finding]:
     for service in UPGRADE_CHECKED:
         found = answers.upgrades[service.name]
         if isinstance(found, UnansweredError):
-            ok, detail = False, str(found)
+            ok, detail = False, why(answers, found, "upgrade check")
         else:
             ok = found.status in (0, 1)
             told = [f"{each.result}: {each.name}: {each.details}" for each in found.results if each.result != "Success"]
@@ -173,7 +173,7 @@ def _dashboard(config: Config, answers: Answers) -> Iterator[Finding]:
     hint = look(site, horizon.HORIZON, horizon.HORIZON.nodes(site.topology))
     for user, visit in answers.dashboard.items():
         if isinstance(visit, UnansweredError):
-            ok, detail = False, str(visit)
+            ok, detail = False, why(answers, visit, "login")
         else:
             ok = visit.user == user
             shown = f"{visit.user or 'nobody'} as logged in"
