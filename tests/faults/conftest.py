@@ -74,8 +74,17 @@ def seed(request: pytest.FixtureRequest) -> int:
     return request.config.stash[_SEED]
 
 
+@pytest.fixture
+def faulty(request: pytest.FixtureRequest, whole: Faulty) -> Iterator[Faulty]:
+    """The lab, for one fault; a test that fails leaves nothing to the next one."""
+    failed = request.session.testsfailed
+    yield whole
+    if request.session.testsfailed > failed:
+        whole.back()
+
+
 @pytest.fixture(scope="session")
-def faulty(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
+def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     """A lab, up and green, with a snapshot of that moment."""
     lab = Lab()
     faulty = Faulty(lab, seed, request.config.stash.setdefault(_RESULTS, []))
