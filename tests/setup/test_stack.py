@@ -219,3 +219,12 @@ def test_a_file_with_secrets_of_the_users_is_not_cleaned() -> None:
     with pytest.raises(StepError, match=r"Pulumi\.lab\.yaml holds secrets of yours") as raised:
         clean.without_secrets(SETTINGS, text)
     assert str(stack.PASSPHRASE) in str(raised.value)
+
+
+def test_the_stacks_files_in_git_hold_neither_salt_nor_secret() -> None:
+    """What set-up adds to them while somebody works here is not to be committed."""
+    git = ["git", "-C", str(paths.CHECKOUT)]
+    files = subprocess.check_output([*git, "ls-files", "Pulumi.*.yaml"], text=True).split()
+    assert {SETTINGS, "Pulumi.compact.yaml"} <= set(files)
+    committed = {name: subprocess.check_output([*git, "show", f":{name}"], text=True) for name in files}
+    assert [name for name, text in committed.items() if "encryptionsalt" in text or "secure:" in text] == []
