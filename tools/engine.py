@@ -1,4 +1,4 @@
-"""Running `pulumi` on a stack, where the lab's addresses are known, and telling where its time went."""
+"""Running `pulumi` on a stack, where the lab's addresses are known."""
 
 import json
 import os
@@ -7,31 +7,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tools import paths, stack, steps
+from tools import paths, stack, steps, times
 from tools.hypervisor import Hypervisor
-from tools.steps import Timing
-
-SLOWEST = 8
-"""How many resources the table of times names."""
 
 INTERRUPTED = 128 + signal.SIGINT
-
-_LAYERS = {"kvm": "KVM", "openstack": "services", "cloud": "cloud"}
-"""Second part of a component's type, such as lab:kvm:Machine -> name of the layer."""
-
-
-@dataclass(frozen=True)
-class Times:
-    """How long an update's layers and its slowest resources took."""
-
-    layers: tuple[Timing, ...]
-    resources: tuple[Timing, ...]
 
 
 def run(verb: str, name: str, hypervisor: Hypervisor, options: Sequence[str] = (), **environment: str) -> int:
@@ -93,58 +76,28 @@ def up(name: str, hypervisor: Hypervisor, replace: Sequence[str] = ()) -> int:
         status = run("up", name, hypervisor, options, PULUMI_DEBUG_COMMANDS="1")
         if status:
             step.skip(f"exit status {status}")
-    for each in found:
-        steps.timings.extend([*each.layers, *each.resources])
+    for spans in found:
+        steps.timings.extend(times.rows(spans, times.needs(stack.resources(name))))
     return status
 
 
 @contextmanager
-def _events() -> Iterator[tuple[Path, list[Times]]]:
+def _events() -> Iterator[tuple[Path, list[times.Spans]]]:
     """A place for the engine's event log, and what it tells of times, once all is over.
 
     A pipe, never a file: providers write debugging messages to it that hold private keys.
     """
-    found: list[Times] = []
+    found: list[times.Spans] = []
     with tempfile.TemporaryDirectory() as directory:
         pipe = Path(directory, "events")
         os.mkfifo(pipe, 0o600)
         # Held open, so that neither side waits for the other to open it.
         writer = os.open(pipe, os.O_RDWR)
         with pipe.open() as lines:
-            reader = threading.Thread(target=lambda: found.append(times(json.loads(line) for line in lines)))
+            reader = threading.Thread(target=lambda: found.append(times.spans(json.loads(line) for line in lines)))
             reader.start()
             try:
                 yield pipe, found
             finally:
                 os.close(writer)
                 reader.join()
-
-
-def times(events: Iterable[Mapping[str, Any]]) -> Times:
-    """The times in an event log: for a layer from its first resource's start to its last one's end."""
-    begun: dict[str, int] = {}
-    spans: dict[str, tuple[int, int, int]] = {}
-    resources: list[Timing] = []
-    for event in events:
-        if metadata := event.get("resourcePreEvent", {}).get("metadata"):
-            begun[metadata["urn"]] = event["timestamp"]
-        metadata = (event.get("resOutputsEvent") or event.get("resOpFailedEvent") or {}).get("metadata")
-        if not metadata or metadata["op"] == "same" or metadata["urn"] not in begun:
-            continue
-        urn, start, end = metadata["urn"], begun[metadata["urn"]], event["timestamp"]
-        kinds, title = urn.split("::")[-2:]
-        if kinds.split("$")[-1].startswith(("lab:", "pulumi:")):
-            continue  # a component, the stack or a provider: what takes time are the resources in it
-        resources.append(Timing(f"    {title}", metadata["op"], end - start))
-        if layer := _layer(kinds):
-            first, last, count = spans.get(layer, (start, end, 0))
-            spans[layer] = (min(first, start), max(last, end), count + 1)
-    layers = (Timing(f"  {layer}", f"{count} resources", last - first) for layer, (first, last, count) in spans.items())
-    slowest = sorted(resources, key=lambda timing: -timing.seconds)[:SLOWEST]
-    return Times(tuple(layers), tuple(timing for timing in slowest if timing.seconds))
-
-
-def _layer(kinds: str) -> str | None:
-    """Layer of a resource by its parents' types and its own, such as `lab:kvm:Machine$libvirt:index/volume:Volume`."""
-    component = kinds.split("$")[0].split(":")
-    return _LAYERS.get(component[1]) if component[0] == "lab" else None

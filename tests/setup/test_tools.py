@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.setup.conftest import Checkout
-from tools import engine, host_packages, paths, steps, suite
+from tools import engine, host_packages, paths, steps, suite, times
 from tools.hypervisor import kvm
 from tools.hypervisor.kvm import Verdict
 from tools.steps import StepError, Timing
@@ -150,10 +150,39 @@ def test_a_signal_ends_the_engine_in_good_order(status: str, *, interrupted: boo
     assert process.communicate(timeout=20)[0] == status
 
 
-def test_an_update_is_told_by_layers_and_slowest_resources() -> None:
-    times = engine.times(EVENTS)
-    assert times.layers == (Timing("  KVM", "1 resources", 3), Timing("  services", "1 resources", 40))
-    assert times.resources == (Timing("    glance-migrate", "create", 40), Timing("    node1-domain", "create", 3))
+def test_an_update_is_told_by_layers_critical_path_and_what_else_took_long() -> None:
+    provider = "urn:pulumi:lab::openstack-lab::pulumi:providers:command::default"
+    state: list[dict[str, object]] = [
+        {"urn": DOMAIN},
+        {"urn": provider, "dependencies": [DOMAIN]},
+        {"urn": MIGRATION, "provider": f"{provider}::4d3c", "dependencies": [UNCHANGED]},
+        {"urn": UNCHANGED, "dependencies": []},
+    ]
+    beside = DOMAIN.replace("node1", "node2")
+    events = [*EVENTS, event(11, "resourcePreEvent", beside), event(16, "resOutputsEvent", beside)]
+    assert times.rows(times.spans(events), times.needs(state)) == [
+        Timing("  KVM", "2 resources", 6),
+        Timing("  services", "1 resources", 40),
+        Timing("  critical path", "2 resources, each behind the one before", 42),
+        Timing("    node1-domain", "create, from 0 s on", 3),
+        Timing("    glance-migrate", "create, from 2 s on", 40),
+        Timing("  beside it", "the slowest of 1 resources", 5),
+        Timing("    node2-domain", "create", 5),
+    ]
+
+
+def test_an_update_without_changes_has_no_critical_path() -> None:
+    assert times.rows(times.spans(EVENTS[5:7]), {}) == []
+
+
+def test_of_a_resource_that_was_replaced_the_longer_part_counts() -> None:
+    events = [
+        event(10, "resourcePreEvent", DOMAIN, "create-replacement"),
+        event(50, "resOutputsEvent", DOMAIN, "create-replacement"),
+        event(60, "resourcePreEvent", DOMAIN, "delete-replaced"),
+        event(61, "resOutputsEvent", DOMAIN, "delete-replaced"),
+    ]
+    assert times.spans(events) == {DOMAIN: times.Span("create-replacement", 10, 50)}
 
 
 def test_a_verdict_on_kvm_is_kept_until_the_machine_starts_anew(
@@ -221,7 +250,7 @@ def test_the_event_log_is_a_pipe_and_an_engine_that_never_opens_it_holds_nothing
     with engine._events() as (pipe, found):
         assert pipe.is_fifo()
         pipe.write_text("".join(json.dumps(each) + "\n" for each in EVENTS))
-    assert [times.layers[0].seconds for times in found] == [3]
+    assert [spans[DOMAIN].seconds for spans in found] == [3]
     with engine._events() as (_, found):
         pass
-    assert found == [engine.Times((), ())]
+    assert found == [{}]
