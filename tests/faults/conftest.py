@@ -15,6 +15,7 @@ START = "start"
 """Name of the snapshot."""
 
 UP_SECONDS = 3600
+DESTROY_SECONDS = 60
 _SEED = pytest.StashKey[int]()
 _RESULTS = pytest.StashKey[list[tuple[str, str, float]]]()
 
@@ -38,6 +39,14 @@ class Faulty:
         """Bring the lab back as it was before any fault."""
         self.lab.make("restore", f"NAME={START}", seconds=900)
 
+    def destroy(self, fault: str) -> None:
+        """Destroy the lab with that fault in it: in time, and with nothing left of it in the hypervisor."""
+        with self.timed(fault, "destroyed"):
+            self.lab.make("destroy", "YES=1", seconds=600)
+        assert self.results[-1][-1] < DESTROY_SECONDS
+        listings = (("list", "--all", "--name"), ("net-list", "--all", "--name"), ("vol-list", self.lab.pool()))
+        assert [name for words in listings for name in self.lab.inside("virsh", "--quiet", *words).split()] == []
+
     def wait_until_green(self, seconds: float) -> None:
         """Verify until all is right; AssertionError with what is not, after that time."""
         deadline = time.monotonic() + seconds
@@ -57,11 +66,6 @@ class Faulty:
     def planned(self) -> list[str]:
         """What `pulumi preview` would do."""
         return [f"{step['op']} {step['urn']}" for step in self.lab.preview()]
-
-    def left(self) -> list[str]:
-        """What of the lab is in the hypervisor."""
-        listings = (("list", "--all", "--name"), ("net-list", "--all", "--name"), ("vol-list", self.lab.pool()))
-        return [name for words in listings for name in self.lab.inside("virsh", "--quiet", *words).split()]
 
 
 @pytest.fixture(scope="session")
