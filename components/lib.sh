@@ -119,25 +119,14 @@ query_as() { # USER PASSWORD HOST DATABASE QUERY
 }
 
 migrate() { # DATABASE USER PASSWORD HOST COMMAND...
-  # The template carries each schema as its packages make it, which takes seconds to load and a minute to migrate to.
-  # A load that was broken off is known by its marker and begins anew; whatever else is there, only COMMAND touches.
-  local database=$1 user=$2 password=$3 host=$4 schema=/usr/share/openstack-lab/schema/$1 head="" tables
+  # The template carries each database as its packages make it, where COMMAND takes a minute to find nothing to do.
+  local database=$1 user=$2 password=$3 host=$4 head
   shift 4
   wait_for "database $database through $host" 120 query_as "$user" "$password" "$host" "$database" "SELECT 1"
-  if head=$(baked_head "$schema.version"); then
-    tables=$(query_as "$user" "$password" "$host" "$database" "SHOW TABLES")
-    if [ -z "$tables" ] || grep -qx _loading <<<"$tables"; then
-      {
-        echo "DROP DATABASE $database; CREATE DATABASE $database; USE $database; CREATE TABLE _loading (since DATETIME);"
-        zcat "$schema.sql.gz"
-        echo "DROP TABLE _loading;"
-      } | MYSQL_PWD=$password mysql -u "$user" -h "$host" "$database"
-      echo "loaded $database"
-    fi
-    if [ "$head" = "$(query_as "$user" "$password" "$host" "$database" \
+  if head=$(baked_head "/usr/share/openstack-lab/schema/$database.version") &&
+    [ "$head" = "$(query_as "$user" "$password" "$host" "$database" \
       "SELECT GROUP_CONCAT(version_num ORDER BY version_num SEPARATOR ' ') FROM alembic_version" 2>/dev/null)" ]; then
-      return
-    fi
+    return
   fi
   run_as "$user" "$@"
   echo "migrated $database"

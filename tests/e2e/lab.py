@@ -71,7 +71,7 @@ class Lab:
             file.write_text(yaml.safe_dump(stack, sort_keys=False))
 
     def make(self, target: str, *variables: str, seconds: float) -> str:
-        """`make TARGET STACK=compact`; its output. Fails with the last lines."""
+        """`make TARGET STACK=compact`, unless a variable names another stack; its output. Fails with the last lines."""
         with self.making(target, *variables) as process:
             output, _ = process.communicate(timeout=seconds)
         assert process.returncode == 0, f"make {target}: {process.returncode}\n{output[-6000:]}"
@@ -123,9 +123,9 @@ class Lab:
         """Every command line that was seen on a node since `watch_processes`."""
         return self.on(node, "systemctl stop watch; cat /run/watched; rm /run/watched /run/watch.sh")
 
-    def preview(self) -> list[dict[str, Any]]:
+    def preview(self, stack: str = STACK) -> list[dict[str, Any]]:
         """The steps of `pulumi preview` that are not `same`."""
-        output = self.inside("pulumi", "preview", "--stack", STACK, "--json", "--non-interactive")
+        output = self.inside("pulumi", "preview", "--stack", stack, "--json", "--non-interactive")
         steps: list[dict[str, Any]] = json.loads(output[output.index("{") :])["steps"]
         return [step for step in steps if step["op"] != "same"]
 

@@ -16,6 +16,7 @@ START = "start"
 
 UP_SECONDS = 3600
 DESTROY_SECONDS = 60
+SNAPSHOT_SECONDS = 60
 _SEED = pytest.StashKey[int]()
 _RESULTS = pytest.StashKey[list[tuple[str, str, float]]]()
 
@@ -94,6 +95,7 @@ def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
         lab.make("up", seconds=UP_SECONDS)
     with faulty.timed("none", "snapshot"):
         lab.make("snapshot", f"NAME={START}", seconds=300)
+    assert faulty.results[-1][-1] < SNAPSHOT_SECONDS
     yield faulty
     if (CHECKOUT / ".venv").exists():
         lab.make("clean", seconds=300)

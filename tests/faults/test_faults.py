@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.lab import CHECKOUT, STACK, kill_engine_of, wait_for_line
 from tests.faults import leaks
-from tests.faults.conftest import UP_SECONDS, Faulty
+from tests.faults.conftest import START, UP_SECONDS, Faulty
 
 pytestmark = pytest.mark.faults
 
@@ -45,6 +45,19 @@ def test_a_snapshot_brings_back_what_was_changed_and_lost(faulty: Faulty) -> Non
         faulty.back()
         assert time.monotonic() - begun < RESTORE_SECONDS
     assert faulty.planned() == []
+
+
+def test_a_snapshot_begins_another_stack(faulty: Faulty) -> None:
+    """With a state of its own, which agrees with the machines; both cannot be up at once."""
+    lab, twin = faulty.lab, "STACK=twin"
+    lab.make("clone", f"NAME={START}", "TO=twin", seconds=300)
+    lab.make("destroy", "YES=1", seconds=300)
+    with faulty.timed("none", "another stack, green"):
+        lab.make("restore", twin, f"NAME={START}", seconds=900)
+    assert lab.preview("twin") == []
+    lab.make("destroy", twin, "YES=1", seconds=300)
+    lab.make("snapshots", twin, f"DELETE={START}", seconds=60)
+    faulty.back()
 
 
 def test_all_machines_come_back_after_a_reset(faulty: Faulty) -> None:

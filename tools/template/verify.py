@@ -119,12 +119,12 @@ def compiles(source: Path) -> bool:
 
 
 def schemas() -> Iterator[str]:
-    """Every database's dump is there, with its version."""
+    """Every database is there, with its version."""
     for database in DATABASES:
-        base = Path("/usr/share/openstack-lab/schema")
-        dump, version = base / f"{database}.sql.gz", base / f"{database}.version"
-        if not dump.is_file() or b"CREATE TABLE `alembic_version`" not in subprocess.check_output(["zcat", dump]):
-            yield f"no schema: {dump}"
+        table = Path("/var/lib/mysql", database, "alembic_version.ibd")
+        version = Path("/usr/share/openstack-lab/schema", f"{database}.version")
+        if not table.is_file():
+            yield f"no database: {table}"
         if not version.is_file() or not re.fullmatch(r"head=\w[\w ]*\npackage=\S+=\S+\n", version.read_text()):
             yield f"no version: {version}"
 
