@@ -33,13 +33,15 @@ def _remove(hypervisor: Hypervisor) -> Iterator[str]:
     uri, pool = hypervisor.uri, hypervisor.pool
     private = hypervisor.namespace is not None
     files = volumes(uri, pool)
-    for domain in sorted(names(uri, "list", "--all") - made.owners(made.DOMAIN).keys()):
+    for domain in sorted(names(uri, "list", "--all") - made.owners(hypervisor, made.DOMAIN).keys()):
         if private or has_disk_among(uri, domain, files.values()):
             delete_domain(uri, domain)
             yield f"machine {domain}"
-    for network in sorted(names(uri, "net-list", "--all") - made.owners(made.NETWORK).keys()) if private else ():
+    for network in (
+        sorted(names(uri, "net-list", "--all") - made.owners(hypervisor, made.NETWORK).keys()) if private else ()
+    ):
         delete_network(uri, network)
         yield f"network {network}"
-    for volume in sorted(files.keys() - made.owners(*made.VOLUMES).keys()):
+    for volume in sorted(files.keys() - made.owners(hypervisor, *made.VOLUMES).keys()):
         virsh(uri, "vol-delete", volume, "--pool", pool)
         yield f"volume {volume}"

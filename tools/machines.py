@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tools import made, steps
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import names, virsh, volumes
+from tools.hypervisor.virsh import names, virsh
 from tools.steps import StepError
 
 _EMPTY = {
@@ -25,7 +25,7 @@ def start(hypervisor: Hypervisor, stack_name: str) -> None:
     One that cannot start, such as for want of a network that the next update makes again, is only told.
     """
     with steps.step("machines", "switch on those that are off") as step:
-        domains, said = made.by(stack_name, made.DOMAIN), []
+        domains, said = made.present(hypervisor, stack_name, made.DOMAIN), []
         for state, verb in (("--state-shutoff", "start"), ("--state-paused", "resume")):
             for machine in sorted(domains.keys() & names(hypervisor.uri, "list", state)):
                 try:
@@ -38,24 +38,19 @@ def start(hypervisor: Hypervisor, stack_name: str) -> None:
 
 def lost(hypervisor: Hypervisor, stack_name: str) -> list[made.Resource]:
     """The stack's machines, networks and volumes that libvirt does not have any more."""
-    uri, pool = hypervisor.uri, hypervisor.pool
-    virsh(uri, "pool-refresh", pool)
-    files = set(volumes(uri, pool))
-    there = {
-        made.DOMAIN: names(uri, "list", "--all"),
-        made.NETWORK: names(uri, "net-list", "--all"),
-        **dict.fromkeys(made.VOLUMES, files),
-    }
+    virsh(hypervisor.uri, "pool-refresh", hypervisor.pool)
+    types = (made.DOMAIN, made.NETWORK, *made.VOLUMES)
+    present = [resource["urn"] for resource in made.present(hypervisor, stack_name, *types).values()]
     return [
-        resource
-        for kind, known in there.items()
-        for name, resource in made.by(stack_name, kind).items()
-        if name not in known
+        resource for kind in types for resource in made.by(stack_name, kind).values() if resource["urn"] not in present
     ]
 
 
 def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None:
-    """Put empty objects in their place: the provider can delete and replace nothing that is not there."""
+    """Put empty objects in their place: the provider can delete and replace nothing that is not there.
+
+    It knows machines and networks by UUID, so that a name that somebody else has by now can stay theirs.
+    """
     for resource in resources:
         name = resource["outputs"]["name"]
         if resource["type"] in made.VOLUMES:
@@ -63,7 +58,7 @@ def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None
             continue
         verb, text = _EMPTY[resource["type"]]
         with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
-            file.write(text.format(name=name, uuid=resource["id"]))
+            file.write(text.format(name=f"{name}-{resource['id']}", uuid=resource["id"]))
             file.flush()
             virsh(hypervisor.uri, verb, file.name)
 

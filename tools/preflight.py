@@ -133,7 +133,7 @@ def look(hypervisor: Hypervisor) -> Surroundings:
         interfaces=_interfaces(hypervisor),
         domains={name: name in running for name in names(uri, "list", "--all")},
         networks={name: _bridge(uri, name) for name in names(uri, "net-list", "--all")},
-        owners=made.owners(made.DOMAIN, made.NETWORK),
+        owners=made.owners(hypervisor, made.DOMAIN, made.NETWORK),
     )
 
 

@@ -198,7 +198,8 @@ def program() -> str:
 def _check_machines(host: Hypervisor, stack_name: str, machines: Collection[str]) -> None:
     if not machines:
         raise StepError(f"stack {stack_name} has no machines", f"make up STACK={stack_name}")
-    stopped = sorted(set(machines) - names_in(host.uri, "list"))
+    running = names_in(host.uri, "list") & made.present(host, stack_name, made.DOMAIN).keys()
+    stopped = sorted(set(machines) - running)
     if stopped:
         raise StepError(f"of stack {stack_name}, {', '.join(stopped)} does not run", f"make up STACK={stack_name}")
 
@@ -251,7 +252,7 @@ def _check_space(directory: Path, wanted: int) -> None:
 
 def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
     """Machines in libvirt that are the stack's; StepError if one that is not has a name of the snapshot's."""
-    there, owners = names_in(host.uri, "list", "--all"), made.owners(made.DOMAIN)
+    there, owners = names_in(host.uri, "list", "--all"), made.owners(host, made.DOMAIN)
     own = {machine for machine, owner in owners.items() if owner == stack_name}
     for machine in sorted(there & snapshot.machines.keys() & owners.keys() - own):
         raise StepError(

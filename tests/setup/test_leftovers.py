@@ -29,11 +29,19 @@ def leave(checkout: Checkout, domain: str) -> None:
 
 
 def record(checkout: Checkout, *resources: tuple[str, str]) -> None:
-    """Have the state of stack `lab` hold resources of these types and names."""
+    """Have the state of stack `lab` hold resources of these types and names, as libvirt has them now."""
     stacks = checkout.path / ".lab" / "state" / ".pulumi" / "stacks" / "openstack-lab"
     stacks.mkdir(parents=True)
     entries = [
-        {"type": f"libvirt:index/{kind}", "urn": f"urn::{name}", "outputs": {"name": name}} for kind, name in resources
+        {
+            "type": f"libvirt:index/{kind}",
+            "urn": f"urn::{name}",
+            "id": checkout.inside(
+                f"virsh domuuid {name} 2>/dev/null || virsh net-uuid {name} 2>/dev/null || echo"
+            ).strip(),
+            "outputs": {"name": name},
+        }
+        for kind, name in resources
     ]
     (stacks / "lab.json").write_text(json.dumps({"checkpoint": {"latest": {"resources": entries}}}))
 
@@ -79,6 +87,30 @@ def test_a_machine_that_is_off_is_started_and_what_is_gone_is_found(checkout: Ch
     assert "urn::openstack-node1.qcow2" in run(
         checkout, f"{begin}print([each['urn'] for each in machines.lost(host, 'lab')])"
     )
+
+
+def test_a_machine_and_a_network_that_took_the_names_of_the_stack_s_are_left_alone(checkout: Checkout) -> None:
+    """Somebody deleted the stack's own and made others under their names; what stands in for the lost goes by UUID."""
+    start_guest(checkout)
+    leave(checkout, "openstack-node1")
+    record(checkout, ("domain:Domain", "openstack-node1"), ("network:Network", "vmbr0"))
+    lost = checkout.inside("virsh domuuid openstack-node1; virsh net-uuid vmbr0").split()
+    checkout.inside("virsh undefine openstack-node1; virsh define domain.xml; virsh net-dumpxml vmbr0 >network.xml")
+    checkout.inside("virsh net-destroy vmbr0; sed -i /uuid/d network.xml")
+    checkout.inside("virsh net-define network.xml")
+    said = run(
+        checkout,
+        "from tools import machines, preflight, stack\n"
+        "machines.start(host, 'lab')\n"
+        "machines.stand_in(host, machines.lost(host, 'lab'))\n"
+        "for finding in preflight.examine('lab', stack.configuration('lab'), preflight.look(host)): print(finding)",
+    )
+    assert "machines: all on" in said
+    assert "nodes.node1: libvirt has a machine openstack-node1 that stack lab did not make" in said
+    assert "vmbr0: libvirt has a network vmbr0 with this bridge that stack lab did not make" in said
+    assert checkout.inside("virsh domstate openstack-node1").strip() == "shut off"
+    there = checkout.inside("virsh list --all --uuid; virsh net-list --all --uuid").split()
+    assert set(lost) < set(there)
 
 
 def test_preflight_sees_what_is_there(checkout: Checkout) -> None:

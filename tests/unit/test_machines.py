@@ -1,11 +1,12 @@
 """Machines that somebody switched off are switched on; what somebody took away is found."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools import machines, stack
+from tools import machines, made, stack
 from tools.hypervisor import Hypervisor
 from tools.steps import StepError
 
@@ -20,13 +21,19 @@ class Libvirt:
         self.done: list[tuple[str, ...]] = []
         self._listings = listings
         monkeypatch.setattr(machines, "names", self._names)
-        monkeypatch.setattr(machines, "volumes", lambda *_: dict.fromkeys(listings.get("volumes", set()), "/file"))
+        monkeypatch.setattr(made, "volumes", lambda *_: dict.fromkeys(listings.get("volumes", set()), "/file"))
+        for kind, listing in (("machines", "list"), ("networks", "net-list")):
+            monkeypatch.setattr(made, kind, partial(self._identifiers, listing))
         monkeypatch.setattr(machines, "virsh", self._virsh)
 
     def _virsh(self, _uri: str, *words: str) -> None:
         self.done.append(words)
         if words[-1] in self._listings.get("broken", set()):
             raise StepError(f"virsh {' '.join(words)}: no network vmbr1")
+
+    def _identifiers(self, listing: str, uri: str) -> dict[str, str]:
+        foreign = self._listings.get("foreign", set())
+        return {name: f"{'another id' if name in foreign else 'id'} of {name}" for name in self._names(uri, listing)}
 
     def _names(self, _uri: str, listing: str, *options: str) -> set[str]:
         states = {"--state-paused": "paused", "--state-shutoff": "off"}
@@ -90,8 +97,16 @@ def test_a_machine_is_made_anew_with_its_disk(monkeypatch: pytest.MonkeyPatch) -
     assert machines.rebuilt("lab", machines.lost(HOST, "lab")) == ["urn::a", "urn::c"]
 
 
+def test_what_has_the_name_and_another_identifier_is_somebody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not switched on, and what the stack made is gone."""
+    libvirt = Libvirt(monkeypatch, off={"a", "b", "c"}, networks={"vmbr0"}, volumes={"a.qcow2"}, foreign={"b", "vmbr0"})
+    machines.start(HOST, "lab")
+    assert libvirt.done == [("start", "a"), ("start", "c")]
+    assert [each["urn"] for each in machines.lost(HOST, "lab")] == ["urn::b", "urn::vmbr0"]
+
+
 def test_what_stands_in_has_the_identifier_that_the_state_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By it the provider finds what it is to delete."""
+    """By it the provider finds what it is to delete. The name is one that nobody has."""
     Libvirt(monkeypatch, running={"a", "b"})
     given: list[str] = []
 
@@ -101,8 +116,8 @@ def test_what_stands_in_has_the_identifier_that_the_state_knows(monkeypatch: pyt
     lost = machines.lost(HOST, "lab")
     monkeypatch.setattr(machines, "virsh", virsh)
     machines.stand_in(HOST, lost)
-    assert given[0].startswith('define <domain type="qemu"><name>c</name><uuid>id of c</uuid>')
+    assert given[0].startswith('define <domain type="qemu"><name>c-id of c</name><uuid>id of c</uuid>')
     assert given[1:] == [
-        "net-define <network><name>vmbr0</name><uuid>id of vmbr0</uuid></network>",
+        "net-define <network><name>vmbr0-id of vmbr0</name><uuid>id of vmbr0</uuid></network>",
         "vol-create-as pool a.qcow2 1M",
     ]

@@ -118,7 +118,7 @@ def test_another_stack_s_machines_of_the_same_names_are_left_alone(monkeypatch: 
     """Stacks of one checkout share a pool, so that their disks do not tell whose they are."""
     keep()
     monkeypatch.setattr(snapshot, "names_in", lambda *_: {"openstack-node1"})
-    monkeypatch.setattr(made, "owners", lambda _: {"openstack-node1": "compact"})
+    monkeypatch.setattr(made, "owners", lambda *_: {"openstack-node1": "compact"})
     with pytest.raises(StepError, match="libvirt has the machine openstack-node1 of stack compact") as error:
         snapshot.restore(HOST, "lab", "fresh")
     assert error.value.remedy == "make destroy STACK=compact"

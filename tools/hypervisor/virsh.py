@@ -40,6 +40,17 @@ def names(uri: str, listing: str, *options: str) -> set[str]:
     return set(virsh(uri, listing, "--name", *options).split())
 
 
+def machines(uri: str) -> dict[str, str]:
+    """UUIDs of all machines, by name."""
+    lines = virsh(uri, "list", "--all", "--uuid", "--name").splitlines()
+    return {name: uuid for uuid, name in (line.split(None, 1) for line in lines if line.strip())}
+
+
+def networks(uri: str) -> dict[str, str]:
+    """UUIDs of all networks, by name."""
+    return {name: virsh(uri, "net-uuid", name).strip() for name in names(uri, "net-list", "--all")}
+
+
 def delete_domain(uri: str, name: str) -> None:
     """Turn a machine off and forget it; its volumes stay."""
     _delete(uri, name, "list", ("destroy",), _UNDEFINE)
