@@ -29,7 +29,7 @@ backups: ## List the backups
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes (RELEASE=…: another release, TEMPLATE=FILE: from that cloud image)
-faults: ## Faults on real machines, and what the lab gets over: an hour or more (SEED=N: repeat that run)
+faults: ## Faults on real machines, and what the lab gets over: hours (SEED=N: repeat that run; ONLY=EXPRESSION; KEEP=1)
 clean: ## Delete everything that `make setup` made, but for the cache that checkouts share
 
 setup up preview refresh shell:
@@ -63,4 +63,4 @@ status: OPTIONS = $(if $(JSON),--json)
 snapshots: OPTIONS = $(DELETE)
 rotate: OPTIONS = $(NAME)
 e2e: OPTIONS = $(if $(RELEASE),--release=$(RELEASE)) $(if $(TEMPLATE),--template="$(TEMPLATE)")
-faults: OPTIONS = $(if $(SEED),--seed=$(SEED))
+faults: OPTIONS = $(if $(SEED),--seed=$(SEED)) $(if $(ONLY),-k "$(ONLY)") $(if $(KEEP),--keep)

@@ -24,4 +24,5 @@ def copy_to(directory: Path) -> None:
             shutil.copy2(source, target)
     for file in directory.glob("Pulumi.*.yaml"):
         file.write_text(clean.without_secrets(file.name, file.read_text()))
+    (directory / ".venv").unlink(missing_ok=True)
     (directory / ".venv").symlink_to(paths.VENV)

@@ -13,6 +13,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files from the present output")
     parser.addoption("--seed", help="repeat the run of faults that printed this seed")
+    parser.addoption(
+        "--keep", action="store_true", help="begin with the lab that such a run of faults left, and leave it"
+    )
     parser.addoption("--release", help="the release that the end-to-end tests run")
     parser.addoption("--template", type=Path, help="the cloud image that they run it from")
 

@@ -39,6 +39,9 @@ from tools.steps import StepError
 _LOGS_SECONDS = 180
 """How long a failed `up` may take to collect logs. Emulated nodes on a busy machine need more than a minute."""
 
+_PATIENCE_SECONDS = 600
+"""How long a lab gets to come right after something was done to it: its machines may have been started just before."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run `[--stack STACK] VERB [OPTION ...]`; the exit status is 0 if all went well."""
@@ -163,7 +166,7 @@ def _settle(host: Hypervisor, name: str) -> None:
 
 def _verified(host: Hypervisor, name: str, options: Sequence[str]) -> int:
     with steps.step("verify", "ask the cloud itself") as step:
-        status = _inside(host, name, "verify", *options)
+        status = _inside(host, name, "verify", f"--patience={_PATIENCE_SECONDS}", *options)
         step.skip(f"exit status {status}")
     return status
 
@@ -390,6 +393,6 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),
-    "faults": (_faults, "what the lab gets over: an hour or more"),
+    "faults": (_faults, "what the lab gets over: hours"),
     "clean": (_clean, "delete everything that set-up made, but for the shared cache"),
 }

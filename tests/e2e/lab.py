@@ -54,14 +54,14 @@ class Processes:
 class Lab:
     """The checkout at CHECKOUT: the tracked files of this one as they stand, its own state, the shared cache."""
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        """Make the checkout; what an earlier run left in its place is taken away by its own tools.
+    def __init__(self, settings: Mapping[str, str] | None = None, *, keep: bool = False) -> None:
+        """Make the checkout; what an earlier run left in its place is taken away by its own tools, unless it is kept.
 
         `settings` are laid over those of the stack: key without namespace -> value.
         """
-        if (CHECKOUT / ".venv").exists():
+        if (CHECKOUT / ".venv").exists() and not keep:
             self.make("clean", seconds=300)
-        if CHECKOUT.exists():
+        if CHECKOUT.exists() and not keep:
             shutil.rmtree(CHECKOUT)
         checkout.copy_to(CHECKOUT)
         if settings:

@@ -89,15 +89,19 @@ def faulty(request: pytest.FixtureRequest, whole: Faulty) -> Iterator[Faulty]:
 @pytest.fixture(scope="session")
 def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     """A lab, up and green, with a snapshot of that moment."""
-    lab = Lab()
+    keep = request.config.getoption("--keep")
+    lab = Lab(keep=keep)
     faulty = Faulty(lab, seed, request.config.stash.setdefault(_RESULTS, []))
-    with faulty.timed("none", "up and green"):
-        lab.make("up", seconds=UP_SECONDS)
-    with faulty.timed("none", "snapshot"):
-        lab.make("snapshot", f"NAME={START}", seconds=300)
-    assert faulty.results[-1][-1] < SNAPSHOT_SECONDS
+    if (CHECKOUT / ".lab" / "snapshots" / STACK / START).exists():
+        faulty.back()
+    else:
+        with faulty.timed("none", "up and green"):
+            lab.make("up", seconds=UP_SECONDS)
+        with faulty.timed("none", "snapshot"):
+            lab.make("snapshot", f"NAME={START}", seconds=300)
+        assert faulty.results[-1][-1] < SNAPSHOT_SECONDS
     yield faulty
-    if (CHECKOUT / ".venv").exists():
+    if not keep:
         lab.make("clean", seconds=300)
 
 

@@ -915,13 +915,15 @@ def test_an_instance_that_does_not_run_with_an_address_of_the_pool_fails(
 
 
 @pytest.fixture
-def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], None]:
-    """`main` as it runs, but for the lab: the answers are those given."""
+def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`main` as it runs, but for the lab: the answers are those given, one after the other; the last one stays."""
 
-    def answer(answers: Answers) -> None:
+    def answer(*answers: Answers) -> None:
+        ahead = list(answers)
+
         def everything(config: Config, _clients: Path) -> Answers:
             assert config is lab
-            return answers
+            return ahead.pop(0) if len(ahead) > 1 else ahead[0]
 
         monkeypatch.setattr(stack_values, "complete", {"lab": lab}.__getitem__)
         monkeypatch.setattr(ask, "everything", everything)
@@ -930,7 +932,7 @@ def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], N
 
 
 def test_verify_prints_a_table_and_succeeds(
-    lab: Config, asked: Callable[[Answers], None], capsys: pytest.CaptureFixture[str]
+    lab: Config, asked: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked(healthy(lab))
     assert verify.main([]) == 0
@@ -940,7 +942,7 @@ def test_verify_prints_a_table_and_succeeds(
 
 
 def test_verify_prints_what_is_wrong_and_where_to_look_and_fails(
-    lab: Config, asked: Callable[[Answers], None], capsys: pytest.CaptureFixture[str]
+    lab: Config, asked: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked(with_server(healthy(lab), "glance-api-9292", status="DOWN", check="L4CON", seconds="42"))
     assert verify.main(["--stack", "lab"]) == 1
@@ -950,7 +952,7 @@ def test_verify_prints_what_is_wrong_and_where_to_look_and_fails(
     assert f"{len(checks.rows(lab, healthy(lab))) - 1} right, 1 wrong" in printed
 
 
-def test_verify_prints_json(lab: Config, asked: Callable[[Answers], None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_prints_json(lab: Config, asked: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     asked(with_node(healthy(lab), "haproxy1", holds_vip=False))
     assert verify.main(["--json"]) == 1
     found = json.loads(capsys.readouterr().out)
@@ -967,9 +969,39 @@ def test_verify_prints_json(lab: Config, asked: Callable[[Answers], None], capsy
     ]
 
 
+def test_verify_asks_again_while_a_lab_comes_back(
+    lab: Config,
+    asked: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As when a machine was started a minute ago."""
+    monkeypatch.setattr(verify, "PAUSE", 0)
+    booting = with_node(healthy(lab), "haproxy1", holds_vip=False)
+    asked(booting, booting, healthy(lab))
+    assert verify.main(["--patience", "60"]) == 0
+    printed = capsys.readouterr()
+    assert re.fullmatch(
+        r"(    1 wrong after 0 s, asked again for 60 s at the most: VIP 172\.16\.0\.248\n){2}", printed.err
+    )
+    assert "0 wrong in" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("patience", "change"),
+    [("0", {"holds_vip": False}), ("60", {"holds_vip": False, "absent": ("haproxy",)})],
+    ids=["no patience", "somebody's hand"],
+)
+def test_verify_does_not_ask_again_in_vain(
+    lab: Config, asked: Callable[..., None], patience: str, change: dict[str, Any]
+) -> None:
+    asked(with_node(healthy(lab), "haproxy1", **change), healthy(lab))
+    assert verify.main(["--patience", patience]) == 1
+
+
 def test_verify_takes_the_instance_test_in_when_asked_to(
     lab: Config,
-    asked: Callable[[Answers], None],
+    asked: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

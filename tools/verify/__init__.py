@@ -7,6 +7,15 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from components.config import Config
+    from tools.verify.model import Row
+
+PAUSE = 10
+"""Seconds between two times that all is asked."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -15,16 +24,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--stack", default="lab", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument("--instance", action="store_true", help="boot an instance, too, and delete it: minutes")
+    parser.add_argument(
+        "--patience", type=float, default=0, metavar="SECONDS", help="how long a lab may take to come right by itself"
+    )
     arguments = parser.parse_args(argv)
 
     # They import the clients of OpenStack and SSH, which takes a second that `make status` and others spare.
     from tools import paths, stack_values
-    from tools.verify import ask, checks, instance, report
+    from tools.verify import checks, instance, report
 
     begun = time.monotonic()
     config = stack_values.complete(arguments.stack)
     clients = paths.CLIENTS / arguments.stack
-    rows = checks.rows(config, ask.everything(config, clients))
+    rows = _rows(config, clients, arguments.patience)
     if arguments.instance:
         # So that it is deleted even then.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -42,3 +54,23 @@ def main(argv: Sequence[str]) -> int:
     else:
         report.show(rows, seconds)
     return 0 if ok else 1
+
+
+def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
+    """What is found once all is right, or patience is over, or something is wrong that no waiting mends."""
+    from tools.verify import ask, checks, drift
+
+    begun = time.monotonic()
+    while True:
+        rows = checks.rows(config, ask.everything(config, clients))
+        wrong = [row for row in rows if not row.ok]
+        seconds = time.monotonic() - begun
+        if not wrong or seconds >= patience or any(row.hint == drift.REPAIR for row in wrong):
+            return rows
+        named = ", ".join(f"{row.check} {row.subject}" for row in wrong)
+        print(
+            f"    {len(wrong)} wrong after {seconds:.0f} s, asked again for {patience:.0f} s at the most: {named}",
+            file=sys.stderr,
+            flush=True,
+        )
+        time.sleep(PAUSE)

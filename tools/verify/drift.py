@@ -12,7 +12,8 @@ from components.topology import Node, Role
 from tools.verify.model import Answers, Assignment, FileState, Finding, Grant, NodeReport, UnansweredError
 from tools.verify.places import look, why
 
-_REPAIR = "make repair"
+REPAIR = "make repair"
+"""Where to look when something is as no start of a machine or service leaves it."""
 
 
 def _answering(config: Config, answers: Answers) -> Iterator[tuple[Node, NodeReport]]:
@@ -38,7 +39,7 @@ def _files(config: Config, answers: Answers) -> Iterator[Finding]:
             subject=node.name,
             ok=not faults,
             detail="; ".join(faults) or f"{len(expected)} as the lab wrote them",
-            hint=_REPAIR,
+            hint=REPAIR,
             repairs=tuple(dict.fromkeys(repairs)),
         )
 
@@ -71,7 +72,7 @@ def _packages(config: Config, answers: Answers) -> Iterator[Finding]:
             subject=node.name,
             ok=not absent,
             detail=f"not installed: {', '.join(absent)}" if absent else f"{len(wanted)} installed",
-            hint=_REPAIR,
+            hint=REPAIR,
             repairs=(f"{node.name}-packages", *_touched(config, node, absent)),
         )
 
@@ -100,7 +101,7 @@ def _grants(config: Config, answers: Answers) -> Iterator[Finding]:
             subject=service.name,
             ok=not lost,
             detail=f"lost: {', '.join(lost)}" if lost else f"all on {', '.join(service.databases)}",
-            hint=_REPAIR,
+            hint=REPAIR,
             repairs=(service.step(GRANT),),
         )
 
@@ -130,7 +131,7 @@ def _roles(config: Config, answers: Answers) -> Iterator[Finding]:
             subject=each.user,
             ok=ok,
             detail=f"{each.role} in {each.project}" if ok else f"does not have role {each.role} in {each.project}",
-            hint=_REPAIR,
+            hint=REPAIR,
             repairs=(resource,),
         )
 
