@@ -117,6 +117,7 @@ def _up(arguments: argparse.Namespace) -> int:
         preflight.check(name, host)
     status = engine.up(name, host, replace=rebuilt)
     if status == 0:
+        machines.start(host, name)  # one may have gone off meanwhile
         status = _verified(host, name, arguments.options)
     if status not in (0, engine.INTERRUPTED):
         _keep_logs(host, name)
