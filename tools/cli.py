@@ -195,18 +195,21 @@ def _repair(arguments: argparse.Namespace) -> int:
     name = arguments.stack
     _consent(arguments, "repairing")
     host = set_up(name)
-    rebuilt = _mend(host, name)
-    with steps.step("drift", "ask the cloud itself what is wrong") as step:
-        wrong = repair.wrong(host, name)
-        step.skip(f"{len(wrong)} wrong")
-    urns = [*rebuilt, *repair.resources(name, wrong)]
-    for row in wrong:
-        print(f"{row['check']} {row['subject']}: {row['detail']}" + ("" if row["repairs"] else f"; look {row['hint']}"))
-    if urns:
-        status = engine.run("up", name, host, ["--refresh", *repair.targets(urns), *arguments.options])
-        if status:
+    rebuilt, mended = _mend(host, name), set[str]()
+    while True:
+        with steps.step("drift", "ask the cloud itself what is wrong") as step:
+            wrong = repair.wrong(host, name)
+            step.skip(f"{len(wrong)} wrong")
+        for row in wrong:
+            print(repair.line(row))
+        urns = [urn for urn in (*rebuilt, *repair.resources(name, wrong)) if urn not in mended]
+        if urns and (status := engine.run("up", name, host, ["--refresh", *repair.targets(urns), *arguments.options])):
             return status
-    return _verified(host, name, ()) if wrong else 0
+        status = _verified(host, name, ()) if wrong or urns else 0
+        # What nobody could be asked about while a service was off shows only now.
+        if not urns or not status:
+            return status
+        mended.update(urns)
 
 
 def _rotate(arguments: argparse.Namespace) -> int:

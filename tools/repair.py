@@ -27,6 +27,11 @@ def wrong(host: Hypervisor, stack_name: str) -> list[Row]:
     return [row for row in rows if not row["ok"]]
 
 
+def line(row: Row) -> str:
+    """A wrong row in words, with where to look if nothing here mends it."""
+    return f"{row['check']} {row['subject']}: {row['detail']}" + ("" if row["repairs"] else f"; look {row['hint']}")
+
+
 def resources(stack_name: str, rows: Iterable[Row]) -> list[str]:
     """URNs of what mends these rows, in the order in which the program makes them; StepError for what it never made."""
     names = {name for row in rows for name in row["repairs"]}

@@ -150,12 +150,17 @@ NAMED = {
     "files controller1: /etc/glance/glance-api.conf was changed",
     "files node1: /etc/nova/nova.conf is missing",
     "grants placement: lost: placement@% on placement",
-    "roles neutron: does not have role admin in service",
 }
+"""What verify says of it while HAProxy is off."""
+NAMED_BEHIND = {
+    "roles neutron: does not have role admin in service",
+    "catalog glance: public is http://192.0.2.1",
+}
+"""What can be asked only once it is on again."""
 
 
 def test_a_repair_brings_back_what_was_changed_by_hand(faulty: Faulty) -> None:
-    """Verify names each change; no other service is restarted, and the engine has nothing left to do."""
+    """Each change is named; no other service is restarted, and the engine has nothing left to do."""
     lab = faulty.lab
     before = lab.started()
     for node, script in DRIFT.items():
@@ -163,9 +168,9 @@ def test_a_repair_brings_back_what_was_changed_by_hand(faulty: Faulty) -> None:
     wrong = set(faulty.wrong())
     assert wrong >= NAMED
     assert any(row.startswith("units haproxy: controller1: haproxy.service is inactive") for row in wrong)
-    assert any(row.startswith("catalog glance: public is http://192.0.2.1") for row in wrong)
     with faulty.timed("two files, a unit, a grant, a role, an endpoint changed", "repaired and green"):
-        lab.make("repair", "YES=1", seconds=UP_SECONDS)
+        output = lab.make("repair", "YES=1", seconds=UP_SECONDS)
+    assert [row for row in NAMED | NAMED_BEHIND if f"\n{row}" not in output] == []
     after = lab.started()
     assert {unit for unit in before | after if before.get(unit) != after.get(unit)} == {
         *("controller1 glance-api.service", "controller1 haproxy.service"),

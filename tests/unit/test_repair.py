@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tools import repair, stack
+from tools import cli, engine, repair, stack
 from tools.steps import StepError
 
 URN = "urn:pulumi:lab::openstack-lab::"
@@ -23,7 +23,14 @@ def state(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def row(*repairs: str) -> dict[str, Any]:
     """A wrong row."""
-    return {"check": "files", "ok": False, "repairs": list(repairs)}
+    return {
+        "check": "files",
+        "subject": "glance",
+        "ok": False,
+        "detail": "is not as it was",
+        "hint": "make repair",
+        "repairs": list(repairs),
+    }
 
 
 def test_what_several_rows_want_is_made_once_and_in_the_program_s_order() -> None:
@@ -39,3 +46,35 @@ def test_what_the_stack_never_made_is_the_next_up_s() -> None:
     with pytest.raises(StepError, match="stack lab has no nova-user yet") as error:
         repair.resources("lab", [row("nova-user")])
     assert error.value.remedy == "make up STACK=lab"
+
+
+def repaired(monkeypatch: pytest.MonkeyPatch, *looks: list[dict[str, Any]], statuses: list[int]) -> list[list[str]]:
+    """The targets of each update of a `make repair` that sees these rows, and these exit statuses of verify."""
+    updates: list[list[str]] = []
+    seen, said = iter(looks), iter(statuses)
+
+    def run(_verb: str, _name: str, _host: object, options: list[str]) -> int:
+        updates.append(options)
+        return 0
+
+    monkeypatch.setattr(cli, "set_up", lambda _: None)
+    monkeypatch.setattr(cli, "_mend", lambda *_: [])
+    monkeypatch.setattr(cli, "_verified", lambda *_: next(said))
+    monkeypatch.setattr(repair, "wrong", lambda *_: next(seen))
+    monkeypatch.setattr(engine, "run", run)
+    assert cli.main(["--stack", "lab", "repair", "--yes"]) == statuses[-1]
+    assert next(said, None) is None
+    return updates
+
+
+def test_what_shows_only_once_something_else_is_repaired_is_repaired_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = [row("haproxy-haproxy1-start")], [row("glance-role")]
+    assert repaired(monkeypatch, first, second, statuses=[1, 0]) == [
+        ["--refresh", *repair.targets([START]), "--yes"],
+        ["--refresh", *repair.targets([ROLE]), "--yes"],
+    ]
+
+
+def test_what_a_repair_did_not_mend_is_not_repaired_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = [row("glance-role")]
+    assert len(repaired(monkeypatch, same, same, statuses=[1, 1])) == 1
