@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,7 @@ def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     keep = request.config.getoption("--keep")
     lab = Lab(keep=keep)
     faulty = Faulty(lab, seed, request.config.stash.setdefault(_RESULTS, []))
+    shutil.rmtree(CHECKOUT / ".lab" / "backups", ignore_errors=True)  # of an earlier run
     if (CHECKOUT / ".lab" / "snapshots" / STACK / START).exists():
         faulty.back()
     else:

@@ -88,6 +88,7 @@ def test_a_restore_loads_the_databases_then_the_keys_then_forgets_tokens(asked: 
     load, _, flush = (script for _, script, _ in asked)
     assert "SET GLOBAL read_only = 1" in load
     assert "user IN ('keystone', 'glance', 'placement', 'nova', 'neutron')" in load
+    assert load.index("evict &>") < load.index("zcat |")
     assert flush == "systemctl restart memcached.service"
 
 
