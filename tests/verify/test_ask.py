@@ -43,6 +43,8 @@ UNITS = ("chrony.service", "glance-api.service")
 TOLD = """\
 5: br0    inet 172.16.0.248/16 scope global secondary br0
 ---
+  17068
+---
 AC100065,172.16.0.101,11,1763900000.123456789,-0.000012,0.000021,0.000033,-1.2,0.001,0.02,0.0004,0.0005,64.3,Normal
 ---
 root:root 0644 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 /etc/hosts
@@ -80,6 +82,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_node_tells_its_address_clock_and_units() -> None:
     told = nodes.read_report(TOLD, UNITS)
     assert told.holds_vip
+    assert told.free == 17068
     assert told.clock == Clock(offset=-0.000012, leap="Normal", stratum=11, source="172.16.0.101")
     assert told.units == {
         "chrony.service": UnitState("active", "running", "enabled"),
@@ -109,7 +112,7 @@ def test_a_node_without_the_virtual_address_says_nothing_about_it() -> None:
 
 def test_a_node_whose_clock_is_not_kept_says_why() -> None:
     lines = TOLD.splitlines(keepends=True)
-    told = nodes.read_report("".join([*lines[:2], "506 Cannot talk to daemon\n", *lines[3:]]), UNITS)
+    told = nodes.read_report("".join([*lines[:4], "506 Cannot talk to daemon\n", *lines[5:]]), UNITS)
     assert isinstance(told.clock, UnansweredError)
     assert str(told.clock) == "clock: 506 Cannot talk to daemon"
 

@@ -74,6 +74,7 @@ def healthy(config: Config) -> Answers:
         nodes={
             node.name: NodeReport(
                 holds_vip=node == balancer,
+                free=17_000,
                 clock=IN_SYNC,
                 units=dict.fromkeys(nodes.units_of(site, node), RUNNING),
                 files={
@@ -199,6 +200,7 @@ def test_the_rows_cover_every_node_service_listener_and_endpoint(lab: Config) ->
     apis = ["keystone", "glance", "placement", "nova", "neutron"]
     assert subjects(checks.rows(lab, healthy(lab))) == {
         "node": machines,
+        "disk": machines,
         "time": machines,
         "units": [
             *("time", "firewall", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone", "glance"),
@@ -321,6 +323,12 @@ def test_a_clock_out_of_sync_fails(lab: Config, clock: Clock | UnansweredError, 
     assert row.hint == "on node2: journalctl -u chrony.service"
 
 
+def test_a_full_disk_fails_and_says_how_to_see_what_fills_it(lab: Config) -> None:
+    (row,) = wrong(lab, with_node(healthy(lab), "mysql-master", free=12))
+    assert (row.check, row.subject, row.detail) == ("disk", "mysql-master", "12 MiB free, fewer than 256")
+    assert row.hint.startswith("on mysql-master: du ")
+
+
 def test_a_stopped_unit_fails_and_says_where_to_look(lab: Config) -> None:
     controller = lab.site.topology.having(Role.CONTROLLER)[0]
     units = {
@@ -434,6 +442,7 @@ def test_every_repair_is_a_resource_of_the_program(config: Config) -> None:
     bare = {
         node.name: NodeReport(
             holds_vip=False,
+            free=17_000,
             clock=IN_SYNC,
             files={},
             absent=tuple(config.site.packages(node)),
@@ -989,8 +998,12 @@ def test_verify_asks_again_while_a_lab_comes_back(
 
 @pytest.mark.parametrize(
     ("patience", "change"),
-    [("0", {"holds_vip": False}), ("60", {"holds_vip": False, "absent": ("haproxy",)})],
-    ids=["no patience", "somebody's hand"],
+    [
+        ("0", {"holds_vip": False}),
+        ("60", {"holds_vip": False, "absent": ("haproxy",)}),
+        ("60", {"holds_vip": False, "free": 0}),
+    ],
+    ids=["no patience", "somebody's hand", "disk full"],
 )
 def test_verify_does_not_ask_again_in_vain(
     lab: Config, asked: Callable[..., None], patience: str, change: dict[str, Any]

@@ -58,14 +58,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
     """What is found once all is right, or patience is over, or something is wrong that no waiting mends."""
-    from tools.verify import ask, checks, drift
+    from tools.verify import ask, checks
 
     begun = time.monotonic()
     while True:
         rows = checks.rows(config, ask.everything(config, clients))
         wrong = [row for row in rows if not row.ok]
         seconds = time.monotonic() - begun
-        if not wrong or seconds >= patience or any(row.hint == drift.REPAIR for row in wrong):
+        if not wrong or seconds >= patience or any(map(checks.lasts, wrong)):
             return rows
         named = ", ".join(f"{row.check} {row.subject}" for row in wrong)
         print(

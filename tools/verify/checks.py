@@ -14,6 +14,12 @@ from tools.verify import cloud_checks, drift
 from tools.verify.model import Answers, Clock, Finding, NodeReport, Row, UnansweredError
 from tools.verify.places import look, names, why
 
+FREE = 256
+"""MiB that a disk has left at least. RabbitMQ takes in nothing more below 50."""
+
+MAKE_ROOM = "du --one-file-system --block-size=1M / | sort -n | tail"
+"""Where to look when a disk is full."""
+
 CLOCK_OFFSET = 1.0
 """Seconds that a clock may be off."""
 
@@ -24,6 +30,11 @@ VERSIONS = (200, 300)
 def rows(config: Config, answers: Answers) -> list[Row]:
     """Every check's findings, in the order of CHECKS."""
     return [row for name, check in CHECKS.items() for row in named(name, check(config, answers))]
+
+
+def lasts(row: Row) -> bool:
+    """Whether what is wrong stays so until somebody does something about it."""
+    return row.hint == drift.REPAIR or row.hint.endswith(MAKE_ROOM)
 
 
 def named(check: str, findings: Iterable[Finding]) -> list[Row]:
@@ -47,6 +58,14 @@ def _nodes(config: Config, answers: Answers) -> Iterator[Finding]:
         ok = not isinstance(report, UnansweredError)
         detail = f"{node.fqdn} lets the operator in at {node.address}" if ok else str(report)
         yield Finding(subject=node.name, ok=ok, detail=detail, hint=f"make status; virsh console {node.machine}")
+
+
+def _disks(config: Config, answers: Answers) -> Iterator[Finding]:
+    for node in config.site.topology.nodes:
+        report = answers.nodes[node.name]
+        if isinstance(report, NodeReport):
+            detail = f"{report.free:,} MiB free" + ("" if report.free >= FREE else f", fewer than {FREE}")
+            yield Finding(subject=node.name, ok=report.free >= FREE, detail=detail, hint=f"on {node.name}: {MAKE_ROOM}")
 
 
 def _clocks(config: Config, answers: Answers) -> Iterator[Finding]:
@@ -240,6 +259,7 @@ def _urls(catalog: Iterable[Mapping[str, Any]], kind: str, region: str) -> dict[
 
 CHECKS: Mapping[str, Callable[[Config, Answers], Iterable[Finding]]] = {
     "node": _nodes,
+    "disk": _disks,
     "time": _clocks,
     "units": _units,
     "VIP": _virtual_address,

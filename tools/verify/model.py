@@ -43,10 +43,11 @@ class FileState:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
     """What a node says of itself: `units` by name, those of the lab's `files` that it has by path, and the packages of
-    its services that are `absent`.
+    its services that are `absent`. `free`: what its disk has left, in MiB.
     """
 
     holds_vip: bool
+    free: int
     clock: Clock | UnansweredError
     files: Mapping[str, FileState]
     absent: tuple[str, ...]

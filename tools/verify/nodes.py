@@ -77,6 +77,7 @@ def report(node: Node, site: Site, secrets: Secrets) -> NodeReport:
     script = f"\necho {_RULE}\n".join(
         [
             f"ip -4 -o address show to {site.topology.vip}",
+            "df --output=avail --block-size=1M / | tail -1",
             site.release.clock(site, node),
             holdings_script(files, f". {remote.LIBRARY_PATH}", f"{site.release.absent} {packages}"),
             shlex.join(["systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", "--", *units]),
@@ -117,14 +118,15 @@ def read_report(output: str, units: Sequence[str]) -> NodeReport:
     """What a node's script printed."""
     parts = output.split(f"{_RULE}\n")
     blocks = parts[-1].strip().split("\n\n")
-    if len(parts) != 5 or len(blocks) != len(units):
+    if len(parts) != 6 or len(blocks) != len(units):
         raise UnansweredError(f"not understood: {output.strip()[-200:]!r}")
     states = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
     return NodeReport(
         holds_vip=bool(parts[0].strip()),
-        clock=_clock(parts[1].strip()),
-        files=dict(_file(line) for line in parts[2].splitlines()),
-        absent=tuple(parts[3].split()),
+        free=int(parts[1]),
+        clock=_clock(parts[2].strip()),
+        files=dict(_file(line) for line in parts[3].splitlines()),
+        absent=tuple(parts[4].split()),
         units={
             unit: UnitState(*(state.get(each, "") for each in _UNIT_PROPERTIES))
             for unit, state in zip(units, states, strict=True)
