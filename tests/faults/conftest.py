@@ -20,6 +20,7 @@ DESTROY_SECONDS = 60
 SNAPSHOT_SECONDS = 60
 _SEED = pytest.StashKey[int]()
 _RESULTS = pytest.StashKey[list[tuple[str, str, float]]]()
+_NOTES = pytest.StashKey[list[str]]()
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Faulty:
     lab: Lab
     seed: int
     results: list[tuple[str, str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @contextmanager
     def timed(self, fault: str, outcome: str) -> Iterator[None]:
@@ -92,7 +94,9 @@ def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     """A lab, up and green, with a snapshot of that moment."""
     keep = request.config.getoption("--keep")
     lab = Lab(keep=keep)
-    faulty = Faulty(lab, seed, request.config.stash.setdefault(_RESULTS, []))
+    faulty = Faulty(
+        lab, seed, request.config.stash.setdefault(_RESULTS, []), request.config.stash.setdefault(_NOTES, [])
+    )
     shutil.rmtree(CHECKOUT / ".lab" / "backups", ignore_errors=True)  # of an earlier run
     if (CHECKOUT / ".lab" / "snapshots" / STACK / START).exists():
         faulty.back()
@@ -114,3 +118,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"faults, stack {STACK}, SEED={config.stash[_SEED]}")
         for fault, outcome, seconds in results:
             terminalreporter.write_line(f"{fault:60} {outcome:24} {seconds:7.0f} s")
+        for note in config.stash.get(_NOTES, []):
+            terminalreporter.write_line(note)

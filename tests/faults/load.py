@@ -56,13 +56,9 @@ class Load:
             time.sleep(PAUSE)
 
     def lost(self) -> list[str]:
-        """Delete what was made; returns the identifiers of what was made by an API's word, and is not there."""
+        """The identifiers of what was made by an API's word, and is not there."""
         images = patiently(lambda: [each.id for each in self._admin.image.images() if is_own(each.name)])
         ports = patiently(lambda: [each.id for each in self._admin.network.ports() if is_own(each.name)])
-        for image in images:
-            self._admin.image.delete_image(image)
-        for port in ports:
-            self._admin.network.delete_port(port)
         return sorted({*self.made["images"], *self.made["ports"]} - {*images, *ports})
 
     def _token(self, _: int) -> None:
@@ -85,7 +81,7 @@ class Load:
 
 
 def main() -> None:
-    """Do all of it, and delete what was made."""
+    """Do all of it."""
     stack, count = sys.argv[1], int(sys.argv[2])
     config = stack_values.complete(stack)
     load = Load(config, stack)

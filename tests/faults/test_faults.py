@@ -285,13 +285,18 @@ def test_nothing_that_was_made_is_lost_under_load(faulty: Faulty) -> None:
     with faulty.timed(f"{LOAD} of each under load", "nothing lost"):
         output = faulty.lab.inside("python", "-m", "tests.faults.load", STACK, str(LOAD), seconds=3600)
     found = json.loads(output[output.index("{") :])
-    print(json.dumps(found, indent=2))
+    faulty.notes += [
+        f"{each} times while {service} was restarted: {error}"
+        for service, errors in found["errors"].items()
+        for error, each in errors.items()
+    ]
     assert found["requests"] == 5 * LOAD
     assert found["lost"] == []
     assert "nothing" not in found["errors"]
     assert set(found["errors"]) & {"haproxy", "glance", "mariadb"}
     assert sum(found["made"].values()) > LOAD
     faulty.wait_until_green(REBOOT_SECONDS)
+    faulty.back()
 
 
 KILLS = 12
