@@ -117,7 +117,9 @@ def test_a_node_whose_clock_is_not_kept_says_why() -> None:
     assert str(told.clock) == "clock: 506 Cannot talk to daemon"
 
 
-@pytest.mark.parametrize("output", ["", "Permission denied\n", TOLD + "\nActiveState=active\n"])
+@pytest.mark.parametrize(
+    "output", ["", "Permission denied\n", TOLD + "\nActiveState=active\n", TOLD.replace("17068", "")]
+)
 def test_a_node_that_tells_something_else_is_not_understood(output: str) -> None:
     with pytest.raises(UnansweredError, match="not understood"):
         nodes.read_report(output, UNITS)

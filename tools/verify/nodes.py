@@ -118,7 +118,7 @@ def read_report(output: str, units: Sequence[str]) -> NodeReport:
     """What a node's script printed."""
     parts = output.split(f"{_RULE}\n")
     blocks = parts[-1].strip().split("\n\n")
-    if len(parts) != 6 or len(blocks) != len(units):
+    if len(parts) != 6 or not parts[1].strip().isdigit() or len(blocks) != len(units):
         raise UnansweredError(f"not understood: {output.strip()[-200:]!r}")
     states = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
     return NodeReport(
