@@ -40,10 +40,9 @@ def lost(hypervisor: Hypervisor, stack_name: str) -> list[made.Resource]:
     """The stack's machines, networks and volumes that libvirt does not have any more."""
     virsh(hypervisor.uri, "pool-refresh", hypervisor.pool)
     types = (made.DOMAIN, made.NETWORK, *made.VOLUMES)
-    present = [resource["urn"] for resource in made.present(hypervisor, stack_name, *types).values()]
-    return [
-        resource for kind in types for resource in made.by(stack_name, kind).values() if resource["urn"] not in present
-    ]
+    present = made.present(hypervisor, stack_name, *types)
+    gone = [resource for name, resource in made.by(stack_name, *types).items() if name not in present]
+    return sorted(gone, key=lambda resource: types.index(resource["type"]))
 
 
 def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None:

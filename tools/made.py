@@ -26,26 +26,21 @@ def by(stack_name: str, *types: str) -> dict[str, Resource]:
 
 def present(hypervisor: Hypervisor, stack_name: str, *types: str) -> dict[str, Resource]:
     """Those of `by` that libvirt still has. Machines and networks go by UUID: their names may be others' by now."""
-    found: dict[str, Resource] = {}
-    for kind in types:
-        resources = by(stack_name, kind)
-        there = _there(hypervisor, kind) if resources else {}
-        found |= {
-            name: resource
-            for name, resource in resources.items()
-            if name in there and (kind in VOLUMES or there[name] == resource["id"])
-        }
-    return found
+    resources, uri = by(stack_name, *types), hypervisor.uri
+    kinds = {resource["type"] for resource in resources.values()}
+    files = volumes(uri, hypervisor.pool) if kinds & set(VOLUMES) else {}
+    identifiers = {
+        DOMAIN: machines(uri) if DOMAIN in kinds else {},
+        NETWORK: networks(uri) if NETWORK in kinds else {},
+    }
+    return {
+        name: resource
+        for name, resource in resources.items()
+        if (name in files if resource["type"] in VOLUMES else identifiers[resource["type"]].get(name) == resource["id"])
+    }
 
 
 def owners(hypervisor: Hypervisor, *types: str) -> dict[str, str]:
     """Names in libvirt of what the stacks of this checkout have made of these types -> stack."""
     stacks = [name for name in stack.names() if stack.exists(name)]
     return {made: name for name in stacks for made in present(hypervisor, name, *types)}
-
-
-def _there(hypervisor: Hypervisor, kind: str) -> dict[str, str]:
-    """What libvirt has of a type: name -> UUID, or file of a volume."""
-    if kind in VOLUMES:
-        return volumes(hypervisor.uri, hypervisor.pool)
-    return machines(hypervisor.uri) if kind == DOMAIN else networks(hypervisor.uri)

@@ -18,9 +18,6 @@ START = "start"
 UP_SECONDS = 3600
 DESTROY_SECONDS = 60
 SNAPSHOT_SECONDS = 60
-_SEED = pytest.StashKey[int]()
-_RESULTS = pytest.StashKey[list[tuple[str, str, float]]]()
-_NOTES = pytest.StashKey[list[str]]()
 
 
 @dataclass
@@ -72,12 +69,14 @@ class Faulty:
         return [f"{step['op']} {step['urn']}" for step in self.lab.preview()]
 
 
+_FAULTY = pytest.StashKey[Faulty]()
+
+
 @pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int:
     """The run's seed, by which it can be repeated: `make faults SEED=…`."""
     given = request.config.getoption("--seed")
-    request.config.stash[_SEED] = int(given) if given else random.SystemRandom().randrange(10**6)
-    return request.config.stash[_SEED]
+    return int(given) if given else random.SystemRandom().randrange(10**6)
 
 
 @pytest.fixture
@@ -94,9 +93,7 @@ def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     """A lab, up and green, with a snapshot of that moment."""
     keep = request.config.getoption("--keep")
     lab = Lab(keep=keep)
-    faulty = Faulty(
-        lab, seed, request.config.stash.setdefault(_RESULTS, []), request.config.stash.setdefault(_NOTES, [])
-    )
+    faulty = request.config.stash[_FAULTY] = Faulty(lab, seed)
     shutil.rmtree(CHECKOUT / ".lab" / "backups", ignore_errors=True)  # of an earlier run
     if (CHECKOUT / ".lab" / "snapshots" / STACK / START).exists():
         faulty.back()
@@ -113,10 +110,10 @@ def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what each fault led to, and after how long."""
-    results = config.stash.get(_RESULTS, [])
-    if results:
-        terminalreporter.section(f"faults, stack {STACK}, SEED={config.stash[_SEED]}")
-        for fault, outcome, seconds in results:
+    faulty = config.stash.get(_FAULTY, None)
+    if faulty and faulty.results:
+        terminalreporter.section(f"faults, stack {STACK}, SEED={faulty.seed}")
+        for fault, outcome, seconds in faulty.results:
             terminalreporter.write_line(f"{fault:60} {outcome:24} {seconds:7.0f} s")
-        for note in config.stash.get(_NOTES, []):
+        for note in faulty.notes:
             terminalreporter.write_line(note)

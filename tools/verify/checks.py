@@ -61,11 +61,9 @@ def _nodes(config: Config, answers: Answers) -> Iterator[Finding]:
 
 
 def _disks(config: Config, answers: Answers) -> Iterator[Finding]:
-    for node in config.site.topology.nodes:
-        report = answers.nodes[node.name]
-        if isinstance(report, NodeReport):
-            detail = f"{report.free:,} MiB free" + ("" if report.free >= FREE else f", fewer than {FREE}")
-            yield Finding(subject=node.name, ok=report.free >= FREE, detail=detail, hint=f"on {node.name}: {MAKE_ROOM}")
+    for node, report in drift.answering(config, answers):
+        detail = f"{report.free:,} MiB free" + ("" if report.free >= FREE else f", fewer than {FREE}")
+        yield Finding(subject=node.name, ok=report.free >= FREE, detail=detail, hint=f"on {node.name}: {MAKE_ROOM}")
 
 
 def _clocks(config: Config, answers: Answers) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ REPAIR = "make repair"
 """Where to look when something is as no start of a machine or service leaves it."""
 
 
-def _answering(config: Config, answers: Answers) -> Iterator[tuple[Node, NodeReport]]:
+def answering(config: Config, answers: Answers) -> Iterator[tuple[Node, NodeReport]]:
     """The nodes that said something of themselves; the others are told of by the check "node"."""
     for node in config.site.topology.nodes:
         report = answers.nodes[node.name]
@@ -26,7 +26,7 @@ def _answering(config: Config, answers: Answers) -> Iterator[tuple[Node, NodeRep
 
 def _files(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
-    for node, report in _answering(config, answers):
+    for node, report in answering(config, answers):
         foundation: dict[RenderedFile, tuple[Service, ...]] = dict.fromkeys(remote.foundation(site), ())
         expected = foundation | site.files_on(node)
         faults, repairs = [], list[str]()
@@ -66,7 +66,7 @@ def _difference(wanted: FileState, found: FileState | None) -> str:
 
 
 def _packages(config: Config, answers: Answers) -> Iterator[Finding]:
-    for node, report in _answering(config, answers):
+    for node, report in answering(config, answers):
         absent, wanted = report.absent, config.site.packages(node)
         yield Finding(
             subject=node.name,
