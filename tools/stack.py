@@ -37,7 +37,8 @@ PROGRAM = "pulumi-language-python-exec"
 _LANGUAGE_HOST = "pulumi-language"
 """Names of processes: of the engine's Python program, and, cut to 15 characters, of what starts it."""
 
-_BACKEND_URL = f"file://{BACKEND}"
+_BACKEND_URL = f"file://{BACKEND}?metadata=skip"
+"""Without files of metadata beside the state: a kill leaves them half written, and the state cannot be read then."""
 _SECONDS = 120
 
 
@@ -156,9 +157,10 @@ def load(stack: str, state: Path) -> None:
 def unlock(stack: str) -> None:
     """Remove what killed `pulumi` processes of this machine left; StepError if a living one works on the stack.
 
-    A lock, and the program itself: it waits for its engine for minutes, or for ever.
+    A lock, what was being written, and the program itself: it waits for its engine for minutes, or for ever.
     """
-    for file in (BACKEND / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json"):
+    locks = BACKEND / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    for file in locks.glob("*.json"):
         lock = json.loads(file.read_text())
         here = lock["hostname"] == socket.gethostname()
         if not here or _runs(lock["pid"]):
@@ -167,8 +169,9 @@ def unlock(stack: str) -> None:
                 f"since {lock['timestamp']}",
                 f"let it end; if there is none: rm {file}",
             )
-        for each in file.parent.glob(f"{file.name}*"):
-            each.unlink()
+        file.unlink()
+    for unfinished in (*locks.glob("*.tmp"), *_state_file(stack).parent.glob(f"{stack}.json.*.tmp")):
+        unfinished.unlink()
     for program in _programs(stack):
         host = _process(program).parent
         orphans = [host, program] if _process(host).name == _LANGUAGE_HOST else [program]

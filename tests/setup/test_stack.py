@@ -154,6 +154,21 @@ def test_a_lock_left_by_a_killed_engine_goes_and_a_living_ones_stays(checkout: C
         assert not list(locks.glob("*.json"))
 
 
+def test_a_kill_leaves_no_half_written_file_that_the_next_engine_would_stumble_on(checkout: Checkout) -> None:
+    """Neither beside the state, where the engine would read it, nor among the locks, where it counts as one."""
+    ensure(checkout)
+    backend = checkout.path / ".lab" / "state" / ".pulumi"
+    state = backend / "stacks" / "openstack-lab" / "lab.json"
+    assert [file.name for file in backend.rglob("*.attrs")] == []
+    lock = backend / "locks" / "organization" / "openstack-lab" / "lab" / "a.json.18ebde64cd4193a5.tmp"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    for unfinished in (lock, state.with_name("lab.json.18ebde64cd4193a5.tmp")):
+        unfinished.write_text("{")
+    checkout.ask("stack.unlock('lab')")
+    assert [file.name for file in backend.rglob("*.tmp")] == []
+    assert checkout.ask("stack.export('lab')[0]") == "{"
+
+
 def test_a_program_whose_engine_was_killed_ends_and_one_at_work_stays(checkout: Checkout, tmp_path: Path) -> None:
     # Any programs by these names will do: the engine starts the language host, which starts the program.
     engine, host, program = (tmp_path / name for name in ("pulumi", "pulumi-language-python", stack.PROGRAM))
@@ -188,7 +203,7 @@ def test_the_environment_has_nothing_of_another_cloud_or_ssh_agent(checkout: Che
         **environment,
     )
     assert "('LIBVIRT_DEFAULT_URI', 'qemu:///system')" in done.stdout
-    assert f"('PULUMI_BACKEND_URL', 'file://{checkout.path}/.lab/state')" in done.stdout
+    assert f"('PULUMI_BACKEND_URL', 'file://{checkout.path}/.lab/state?metadata=skip')" in done.stdout
     assert not [line for line in done.stdout.splitlines() if line.startswith(("('OS_", "('SSH_AUTH_SOCK"))]
 
 
