@@ -75,7 +75,8 @@ def check_configuration(name: str) -> None:
     values = {"masterSecret": stack.STAND_IN, **stack.configuration(name)}
     anything = str(Path(__file__))
     facts = dict.fromkeys(("libvirt_uri", "pool", "domain_type", "template", "image"), anything)
-    _report(_senseless(values, {**facts, "template_source": values.get("template", "")}))
+    sources = {f"{key}_source": values.get(key, "") for key in ("template", "image")}
+    _report(_senseless(values, facts | sources))
 
 
 def _senseless(values: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:

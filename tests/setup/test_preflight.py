@@ -124,3 +124,11 @@ def test_a_slip_in_the_configuration_is_told_without_any_set_up(monkeypatch: pyt
         assert part in str(raised.value)
     values |= {"vip": "172.16.0.248", "release": "zed-debian12"}
     preflight.check_configuration("lab")
+
+
+def test_images_of_the_user_s_own_make_sense_before_set_up_has_fetched_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {
+        f"{key}{suffix}": value for key in ("template", "image") for suffix, value in (("", "/a"), ("Sha256", "0" * 64))
+    }
+    monkeypatch.setattr(stack, "configuration", lambda _: stacks.values("lab") | own)
+    preflight.check_configuration("lab")
