@@ -222,7 +222,8 @@ def _runs(pid: int) -> bool:
 
 def names() -> list[str]:
     """The stacks that the checkout has a file for."""
-    return sorted(file.name.split(".")[1] for file in paths.CHECKOUT.glob("Pulumi.*.yaml"))
+    files = paths.CHECKOUT.glob("Pulumi.*.yaml")
+    return sorted(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
 
 
 def _settings(stack: str) -> dict[str, Any]:

@@ -135,6 +135,11 @@ def test_an_unknown_stack_is_named_with_the_ones_there_are(checkout: Checkout) -
     assert "there is no stack 'prod': Pulumi.prod.yaml is missing" in done.stdout
 
 
+def test_a_stack_s_name_may_have_dots(checkout: Checkout) -> None:
+    (checkout.path / "Pulumi.lab.v2.yaml").write_text((checkout.path / SETTINGS).read_text())
+    assert checkout.ask("stack.names()") == "['compact', 'lab', 'lab.v2']"
+
+
 def test_a_lock_left_by_a_killed_engine_goes_and_a_living_ones_stays(checkout: Checkout, tmp_path: Path) -> None:
     locks = checkout.path / ".lab" / "state" / ".pulumi" / "locks" / "organization" / "openstack-lab" / "lab"
     locks.mkdir(parents=True)
