@@ -84,15 +84,22 @@ def ssh(
     *,
     address: str = "127.0.0.1",
     output: str = "",
-    status: int = 0,
+    status: int | None = 0,
     delay: float = 0,
 ) -> Iterator[int]:
-    """An SSH server with that host key, for the login key; every command prints `output`. Yields its port."""
+    """An SSH server with that host key, for the login key; every command prints `output`. Yields its port.
+
+    Status None: the connection breaks off after the output.
+    """
 
     async def handle(process: "asyncssh.SSHServerProcess[str]") -> None:
         await asyncio.sleep(delay)
         (process.stderr if status else process.stdout).write(output)
-        process.exit(status)
+        if status is None:
+            await process.stdout.drain()
+            process.get_extra_info("connection").abort()
+        else:
+            process.exit(status)
 
     async def serve() -> None:
         acceptor = await asyncssh.listen(

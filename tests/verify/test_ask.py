@@ -265,6 +265,14 @@ def test_a_failing_script_is_told_with_its_last_words() -> None:
         ssh.run("127.0.0.1", "script", login=LOGIN, host=HOST, seconds=5, port=port)
 
 
+def test_what_a_broken_connection_brought_is_no_answer() -> None:
+    with (
+        servers.ssh(HOST, LOGIN, output="half of the tru", status=None) as port,
+        pytest.raises(UnansweredError, match=r"^SSH to 127\.0\.0\.1: the connection broke off$"),
+    ):
+        ssh.fetch("127.0.0.1", "script", login=LOGIN, host=HOST, seconds=5, port=port)
+
+
 def test_a_script_that_does_not_end_is_given_up() -> None:
     with (
         servers.ssh(HOST, LOGIN, delay=3) as port,

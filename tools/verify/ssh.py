@@ -47,6 +47,8 @@ async def _fetch(
         done = await connection.run(script, input=stdin, encoding=None)
     assert isinstance(done.stdout, bytes)
     assert isinstance(done.stderr, bytes)
+    if done.exit_status is None:
+        raise UnansweredError(f"SSH to {address}: the connection broke off")
     if done.exit_status:
         last = done.stderr.decode(errors="replace").strip()[-200:]
         raise UnansweredError(f"SSH to {address}: exit status {done.exit_status}: {last}")
