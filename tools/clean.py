@@ -8,7 +8,9 @@ from tools import hypervisor, paths, stack, steps
 from tools.hypervisor import namespace
 from tools.steps import StepError
 
-_OURS = re.compile(rf"^  {stack.MASTER_SECRET}:\n    secure: .*\n|^encryptionsalt: .*\n", re.MULTILINE)
+_OURS = re.compile(
+    rf"^  {stack.PROJECT}:(?:master|machine)Secret:\n    secure: .*\n|^encryptionsalt: .*\n", re.MULTILINE
+)
 """What set-up adds to a stack's file through Pulumi."""
 
 
@@ -16,12 +18,12 @@ def run() -> None:
     """End the private hypervisor with all in it and delete `.lab`; refuse where machines or secrets would be lost."""
     disposable = namespace.exists() and stack.own_backend()
     bare: dict[Path, str] = {}
-    for name in stack.names():
-        if not disposable and stack.exists(name) and (made := stack.resources(name)):
+    for name in [] if disposable else stack.kept():
+        if made := stack.resources(name):
             raise StepError(f"stack {name} still has {len(made)} resources", f"make destroy STACK={name}")
-        if stack.own_passphrase():
-            file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
-            bare[file] = without_secrets(file.name, file.read_text())
+    for name in stack.names() if stack.own_passphrase() else []:
+        file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
+        bare[file] = without_secrets(file.name, file.read_text())
     with steps.step("clean", "hypervisor, state and secrets of this checkout"):
         hypervisor.clean()
         for file, text in bare.items():

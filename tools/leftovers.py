@@ -1,14 +1,14 @@
 """What an interrupted run left in the hypervisor without Pulumi knowing of it, and what would be in the next one's way.
 
-All that a private hypervisor holds is the checkout's; on the machine's own, what lies in the checkout's pool and the
-machines with a disk there.
+Machines with a disk in the checkout's pool, networks that a killed engine was making, what stood in for lost ones, and
+all volumes in the pool. Whatever else is there was made by somebody else.
 """
 
 from collections.abc import Iterable, Iterator
 
 from tools import made, stack, steps
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import delete_domain, delete_network, names, virsh, volumes
+from tools.hypervisor.virsh import delete_domain, delete_network, machines, networks, virsh, volumes
 
 
 def remove(hypervisor: Hypervisor) -> None:
@@ -18,7 +18,7 @@ def remove(hypervisor: Hypervisor) -> None:
             step.skip("not looked for, since the state is kept elsewhere")
             return
         # What an engine at work has just made is in no state yet.
-        for name in stack.names():
+        for name in stack.kept():
             stack.unlock(name)
         removed = list(_remove(hypervisor))
         step.skip(f"removed {', '.join(removed)}" if removed else "none")
@@ -31,17 +31,22 @@ def has_disk_among(uri: str, domain: str, files: Iterable[str]) -> bool:
 
 def _remove(hypervisor: Hypervisor) -> Iterator[str]:
     uri, pool = hypervisor.uri, hypervisor.pool
-    private = hypervisor.namespace is not None
     files = volumes(uri, pool)
-    for domain in sorted(names(uri, "list", "--all") - made.owners(hypervisor, made.DOMAIN).keys()):
-        if private or has_disk_among(uri, domain, files.values()):
+    owned = made.owners(hypervisor, made.DOMAIN, made.NETWORK, *made.VOLUMES)
+    for domain, uuid in machines(uri).items():
+        if domain not in owned and (_stands_in(domain, uuid) or has_disk_among(uri, domain, files.values())):
             delete_domain(uri, domain)
             yield f"machine {domain}"
-    for network in (
-        sorted(names(uri, "net-list", "--all") - made.owners(hypervisor, made.NETWORK).keys()) if private else ()
-    ):
-        delete_network(uri, network)
-        yield f"network {network}"
-    for volume in sorted(files.keys() - made.owners(hypervisor, *made.VOLUMES).keys()):
+    begun = made.begun(made.NETWORK)
+    for network, uuid in networks(uri).items():
+        if network not in owned and (_stands_in(network, uuid) or network in begun):
+            delete_network(uri, network)
+            yield f"network {network}"
+    for volume in sorted(files.keys() - owned.keys()):
         virsh(uri, "vol-delete", volume, "--pool", pool)
         yield f"volume {volume}"
+
+
+def _stands_in(name: str, uuid: str) -> bool:
+    """Whether this was put in the place of what somebody had deleted; see tools/machines.py."""
+    return name.endswith(f"-{uuid}")

@@ -42,5 +42,14 @@ def present(hypervisor: Hypervisor, stack_name: str, *types: str) -> dict[str, R
 
 def owners(hypervisor: Hypervisor, *types: str) -> dict[str, str]:
     """Names in libvirt of what the stacks of this checkout have made of these types -> stack."""
-    stacks = [name for name in stack.names() if stack.exists(name)]
-    return {made: name for name in stacks for made in present(hypervisor, name, *types)}
+    return {made: name for name in stack.kept() for made in present(hypervisor, name, *types)}
+
+
+def begun(*types: str) -> set[str]:
+    """Names of what killed engines were making of these types: it may be there without being in a state."""
+    operations = [operation for name in stack.kept() for operation in stack.pending(name)]
+    return {
+        operation["resource"]["inputs"]["name"]
+        for operation in operations
+        if operation["type"] == "creating" and operation["resource"]["type"] in types
+    }

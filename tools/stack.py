@@ -53,6 +53,7 @@ def ensure(stack: str, *, to_destroy: bool = False) -> None:
         if _proof_holds(stack, settings):
             step.skip("ready")
             return
+        _check_backend()
         if own_backend():
             BACKEND.mkdir(parents=True, exist_ok=True)
         if MASTER_SECRET not in settings.get("config", {}) and own_backend() and resources(stack):
@@ -80,6 +81,24 @@ def ensure(stack: str, *, to_destroy: bool = False) -> None:
 def environment(hypervisor: Hypervisor) -> dict[str, str]:
     """The environment of every `pulumi` run: a user's OpenStack login and SSH agent stay outside."""
     return {**_environment(), "LIBVIRT_DEFAULT_URI": hypervisor.uri}
+
+
+def _check_backend() -> None:
+    """StepError if the states are not where they were at first: elsewhere nobody knows of the machines that there are.
+
+    Only a digest is kept, since a URL may hold a password.
+    """
+    file = paths.STATE / "backend"
+    url = os.environ.get("PULUMI_BACKEND_URL", "") if not own_backend() else ""
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(digest)
+    elif file.read_text() != digest:
+        raise StepError(
+            "PULUMI_BACKEND_URL is another than the one with which the stacks of this checkout were made",
+            f"set it as it was then; or, once nothing of them is up any more, rm {file}",
+        )
 
 
 def own_backend() -> bool:
@@ -224,6 +243,13 @@ def names() -> list[str]:
     """The stacks that the checkout has a file for."""
     files = paths.CHECKOUT.glob("Pulumi.*.yaml")
     return sorted(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+
+
+def kept() -> list[str]:
+    """The stacks that the backend has a state of; their files may be gone."""
+    if own_backend():
+        return sorted(file.stem for file in _state_file("").parent.glob("*.json"))
+    return [name for name in names() if exists(name)]
 
 
 def _settings(stack: str) -> dict[str, Any]:

@@ -119,6 +119,17 @@ def test_the_users_own_backend_and_passphrase_are_used(checkout: Checkout, tmp_p
     assert "does not open" in ensure(checkout, **{**own, "PULUMI_CONFIG_PASSPHRASE": "another"})
 
 
+def test_a_stack_is_not_made_a_second_time_in_another_backend(checkout: Checkout, tmp_path: Path) -> None:
+    """What the first one has made would be nobody's."""
+    own, another = dict[str, str](), {"PULUMI_BACKEND_URL": f"file://{tmp_path}"}
+    for then, now in ((own, another), (another, own)):
+        ensure(checkout, **then)
+        said = ensure(checkout, **now)
+        assert "is another than the one with which the stacks of this checkout were made" in said
+        assert f"rm {checkout.path}/.lab/backend" in said
+        (checkout.path / ".lab" / "backend").unlink()
+
+
 def test_a_lost_master_secret_is_not_replaced_while_resources_follow_from_it(checkout: Checkout) -> None:
     committed = (checkout.path / SETTINGS).read_text()
     ensure(checkout)
