@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from xml.etree import ElementTree
 
 from tools import digest, leftovers, made, names, paths, stack, steps
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import delete_domain, pool_directory, virsh, volumes
+from tools.hypervisor.virsh import delete_domain, delete_network, pool_directory, virsh, volumes
 from tools.hypervisor.virsh import names as names_in
+from tools.hypervisor.virsh import networks as networks_in
 from tools.steps import StepError
 
 ROOT = paths.STATE / "snapshots"
@@ -166,10 +168,13 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     snapshot = get(stack_name, name)
     _check(snapshot)
     machines, networks, kept = (snapshot.directory / part for part in ("machines", "networks", "volumes"))
+    ours, anew = sorted(_ours(host, stack_name, snapshot)), _made_anew(host, stack_name, networks)
     with steps.step("stop", "end the machines that run"):
-        for machine in sorted(_ours(host, stack_name, snapshot)):
+        for machine in ours:
             delete_domain(host.uri, machine)
     with steps.step("disks", "bring back state, networks and disks"):
+        for network in anew:
+            delete_network(host.uri, network)
         for file in networks.iterdir():
             _ensure_network(host.uri, file)
         pool = pool_directory(host.uri, host.pool)
@@ -267,6 +272,23 @@ def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
     if foreign:
         raise StepError(f"libvirt has a machine {foreign[0]} that stack {stack_name} did not make")
     return there & (own | snapshot.machines.keys())
+
+
+def _made_anew(host: Hypervisor, stack_name: str, kept: Path) -> list[str]:
+    """Networks in libvirt that are the stack's, and not those of the snapshot; StepError for one of somebody else."""
+    there, owners, begun = networks_in(host.uri), made.owners(host, made.NETWORK), made.begun(made.NETWORK)
+    known = {file.stem: ElementTree.parse(file).findtext("uuid") for file in kept.iterdir()}
+    others = sorted(network for network, uuid in known.items() if there.get(network, uuid) != uuid)
+    for network in others:
+        owner = owners.get(network, stack_name if network in begun else None)
+        if owner != stack_name:
+            raise StepError(
+                f"libvirt has a network {network} that stack {stack_name} did not make",
+                f"make destroy STACK={owner}"
+                if owner
+                else f"virsh net-destroy {network}; virsh net-undefine {network}",
+            )
+    return others
 
 
 def _ensure_network(uri: str, file: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.setup.conftest import Checkout
-from tests.setup.test_hypervisor import start_guest
+from tests.setup.test_hypervisor import NETWORK, start_guest
 
 pytestmark = pytest.mark.machine
 
@@ -127,6 +127,63 @@ def test_a_machine_and_a_network_that_took_the_names_of_the_stack_s_are_left_alo
     assert set(checkout.inside("virsh list --all --name; virsh net-list --all --name").split()) == {
         *("guest", "openstack-node1", "vmbr0")
     }
+
+
+NETWORKS = """
+import json, shutil
+from tools import paths, snapshot, stack, steps
+from tools.hypervisor.virsh import virsh
+
+def state(uuid):
+    network = {"type": "libvirt:index/network:Network", "urn": "urn::vmbr0", "id": uuid, "outputs": {"name": "vmbr0"}}
+    stack._state_file("lab").parent.mkdir(parents=True, exist_ok=True)
+    stack._state_file("lab").write_text(json.dumps({"checkpoint": {"latest": {"resources": [network]}}}))
+
+def make():
+    virsh(host.uri, "net-define", paths.CHECKOUT / "network.xml")
+    return virsh(host.uri, "net-uuid", "vmbr0").strip()
+
+first = make()
+kept = snapshot.ROOT / "lab" / "fresh"
+for each in ("networks", "machines", "volumes", "clients"):
+    (kept / each).mkdir(parents=True)
+(kept / "networks" / "vmbr0.xml").write_text(virsh(host.uri, "net-dumpxml", "--inactive", "vmbr0"))
+state(first)
+shutil.copy(stack._state_file("lab"), kept / "state.json")
+shutil.copy(paths.CHECKOUT / "Pulumi.lab.yaml", kept / "stack.yaml")
+(kept / "snapshot.json").write_text(json.dumps({
+    **dict(stack="lab", name="fresh", made="2026-11-23T18:00:00+00:00", program=snapshot.program(), format=1),
+    **dict(machines={}, files={}),
+}))
+virsh(host.uri, "net-undefine", "vmbr0")
+second = make()
+stack.load = lambda name, file: shutil.copy(file, stack._state_file(name))
+"""
+"""A snapshot with a network, and another network of that name in its place since."""
+
+
+def test_a_restore_puts_the_snapshot_s_networks_in_the_place_of_the_stack_s_own(checkout: Checkout) -> None:
+    """Those were made anew after the snapshot; the restored state knows the former ones."""
+    (checkout.path / "network.xml").write_text(NETWORK)
+    said = run(
+        checkout,
+        f"{NETWORKS}\nstate(second)\nsnapshot.restore(host, 'lab', 'fresh')\nassert first != second\nprint(first)",
+    )
+    assert checkout.inside("virsh net-uuid vmbr0").strip() == said.splitlines()[-1]
+    assert checkout.inside("virsh net-list --name").split() == ["vmbr0"]
+
+
+def test_a_restore_leaves_a_network_alone_that_the_stack_did_not_make(checkout: Checkout) -> None:
+    (checkout.path / "network.xml").write_text(NETWORK)
+    said = run(
+        checkout,
+        f"{NETWORKS}\n"
+        "try: snapshot.restore(host, 'lab', 'fresh')\n"
+        "except steps.StepError as error: steps.report(error)\n"
+        "print(second)",
+    )
+    assert "error: libvirt has a network vmbr0 that stack lab did not make" in said
+    assert checkout.inside("virsh net-uuid vmbr0").strip() == said.splitlines()[-1]
 
 
 def test_preflight_sees_what_is_there(checkout: Checkout) -> None:
