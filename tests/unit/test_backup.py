@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_backup_holds_all_databases_of_one_moment_and_the_keys(asked: Asked) -
     assert "--single-transaction" in dump
     assert dump.partition("--databases ")[2].partition(" |")[0].split() == list(DATABASES)
     assert "fernet-keys credential-keys" in keys
-    assert backup.read("lab", "monday", "zed-debian12", DATABASES) == {backup.DATABASES: DUMP, backup.KEYS: KEYS}
+    assert backup.read("lab", "monday", take.lab(stacks.load("lab"))) == {backup.DATABASES: DUMP, backup.KEYS: KEYS}
 
 
 @pytest.mark.usefixtures("asked")
@@ -73,7 +74,7 @@ def test_a_backup_can_be_read_with_the_passphrase_alone(monkeypatch: pytest.Monk
     assert DUMP not in file.read_bytes()
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another one")
     with pytest.raises(StepError, match="damaged, or made with another passphrase"):
-        backup.read("lab", "monday", "zed-debian12", DATABASES)
+        backup.read("lab", "monday", take.lab(stacks.load("lab")))
 
 
 def test_a_restore_loads_the_databases_then_the_keys_then_forgets_tokens(asked: Asked) -> None:
@@ -149,22 +150,42 @@ def test_an_unknown_backup_is_told_with_those_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fits", "told"),
+    ("other", "told"),
     [
-        (("compact", "zed-debian12", DATABASES), "made of stack lab, and this is compact"),
-        (("lab", "epoxy-debian13", DATABASES), "made of release zed-debian12, and this is epoxy-debian13"),
-        (("lab", "zed-debian12", DATABASES[:1]), "made of databases keystone, glance, .*, and this is keystone"),
+        ({"release": "epoxy-debian13"}, "made of release zed-debian12, and this is epoxy-debian13"),
+        ({"databases": DATABASES[:1]}, "made of databases keystone, glance, .*, and this is keystone"),
     ],
 )
 @pytest.mark.usefixtures("asked")
-def test_a_backup_of_something_else_is_refused(fits: tuple[str, str, tuple[str, ...]], told: str) -> None:
-    file = taken()
-    there = backup.path(fits[0], "monday")
-    there.parent.mkdir(exist_ok=True)
-    if there != file:
-        file.rename(there)
+def test_a_backup_of_something_else_is_refused(lab: Config, other: dict[str, Any], told: str) -> None:
+    taken()
     with pytest.raises(StepError, match=told):
-        backup.read(fits[0], "monday", *fits[1:])
+        backup.read("lab", "monday", take.lab(lab)._replace(**other))
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_backup_of_another_stack_is_refused(lab: Config) -> None:
+    there = backup.path("compact", "monday")
+    there.parent.mkdir(parents=True)
+    taken().rename(there)
+    with pytest.raises(StepError, match="made of stack lab, and this is compact"):
+        backup.read("compact", "monday", take.lab(lab))
+
+
+@pytest.mark.parametrize(
+    "then", [{"masterSecret": "another one " * 4}, {"passwordOverrides": {"admin_identity_password": "another"}}]
+)
+@pytest.mark.usefixtures("asked")
+def test_a_backup_with_passwords_that_were_rotated_since_is_refused(
+    monkeypatch: pytest.MonkeyPatch, then: dict[str, Any]
+) -> None:
+    """Services and clients have the new ones; who had an old one would be let in again."""
+    monkeypatch.setattr(stack_values, "complete", lambda _: stacks.load("lab", **then, machineSecret=stacks.MASTER))
+    taken()
+    monkeypatch.setattr(stack_values, "complete", lambda _: stacks.load("lab"))
+    with pytest.raises(StepError, match="the users had other passwords then") as error:
+        restore.main(["--stack", "lab", "monday"])
+    assert "secrets in Pulumi.lab.yaml" in error.value.remedy
 
 
 def test_a_database_that_does_not_answer_leaves_no_backup(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,29 +28,40 @@ KEYS = "keystone-keys.tar.gz"
 SECONDS = 300
 """Limit of reading or loading all databases."""
 
-_FORMAT = 1
+_FORMAT = 2
 _NONCE_BYTES = 12
+
+
+class Lab(NamedTuple):
+    """What a backup and the lab that it is loaded into have to agree in; see `Header`."""
+
+    release: str
+    databases: tuple[str, ...]
+    passwords: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What is known of a backup without its passphrase. `made`: UTC, ISO 8601. `salt`: 16 bytes in hex."""
+    """What is known of a backup without its passphrase.
+
+    `passwords`: fingerprint of the users' passwords, which are in Keystone's database. `made`: UTC, ISO 8601. `salt`:
+    16 bytes in hex.
+    """
 
     stack: str
     name: str
     release: str
     databases: tuple[str, ...]
+    passwords: str
     made: str
     salt: str
     format: int = _FORMAT
 
 
-def header(stack_name: str, name: str, release: str, databases: tuple[str, ...]) -> Header:
+def header(stack_name: str, name: str, lab: Lab) -> Header:
     """The header of a backup that is made now."""
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    return Header(
-        stack=stack_name, name=name, release=release, databases=databases, made=made, salt=os.urandom(16).hex()
-    )
+    return Header(stack=stack_name, name=name, **lab._asdict(), made=made, salt=os.urandom(16).hex())
 
 
 def path(stack_name: str, name: str) -> Path:
@@ -90,7 +102,7 @@ def write(file: Path, head: Header, parts: Mapping[str, bytes]) -> None:
     part.rename(file)
 
 
-def read(stack_name: str, name: str, release: str, databases: tuple[str, ...]) -> dict[str, bytes]:
+def read(stack_name: str, name: str, lab: Lab) -> dict[str, bytes]:
     """The parts of a backup; StepError if there is none, it is damaged, or it does not fit the lab."""
     file = path(stack_name, name)
     if not names.allowed(name) or not file.exists():
@@ -99,11 +111,16 @@ def read(stack_name: str, name: str, release: str, databases: tuple[str, ...]) -
     head, line, sealed = _split(file)
     for what, has, wants in (
         ("stack", head.stack, stack_name),
-        ("release", head.release, release),
-        ("databases", ", ".join(head.databases), ", ".join(databases)),
+        ("release", head.release, lab.release),
+        ("databases", ", ".join(head.databases), ", ".join(lab.databases)),
     ):
         if has != wants:
             raise StepError(f"{file}: made of {what} {has}, and this is {wants}")
+    if head.passwords != lab.passwords:
+        raise StepError(
+            f"{file}: the users had other passwords then, with which nobody could log in to this lab",
+            f"bring the secrets in Pulumi.{stack_name}.yaml back as they were, `make up`, and again",
+        )
     try:
         content = _cipher(head).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], line)
     except InvalidTag as error:
@@ -116,11 +133,11 @@ def _split(file: Path) -> tuple[Header, bytes, bytes]:
     line, _, sealed = file.read_bytes().partition(b"\n")
     try:
         fields = json.loads(line)
+        if fields["format"] != _FORMAT:
+            raise StepError(f"{file}: format {fields['format']}, not {_FORMAT}", f"rm {file}")
         head = Header(**{**fields, "databases": tuple(fields["databases"])})
     except (ValueError, TypeError, KeyError) as error:
         raise StepError(f"{file}: no backup, or damaged at its beginning", f"rm {file}") from error
-    if head.format != _FORMAT:
-        raise StepError(f"{file}: format {head.format}, not {_FORMAT}")
     return head, line, sealed
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.services import infrastructure
 from components.topology import Role
 from tools import backup, stack_values
-from tools.backup.take import databases
+from tools.backup.take import lab
 from tools.steps import StepError
 from tools.verify import nodes
 from tools.verify.model import UnansweredError
@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     config = stack_values.complete(arguments.stack)
     site, topology = config.site, config.site.topology
-    parts = backup.read(arguments.stack, arguments.name, site.release.name, databases(config))
+    own = lab(config)
+    parts = backup.read(arguments.stack, arguments.name, own)
     users = ", ".join(f"'{service.name}'" for service in site.catalogue if service.databases)
     flush = f"systemctl restart {shlex.join(site.packaging(infrastructure.MEMCACHED).units)}"
     scripts = [
@@ -58,5 +59,5 @@ def main(argv: Sequence[str]) -> int:
             nodes.fetch(node, script, config.secrets, seconds=backup.SECONDS, stdin=content)
     except UnansweredError as error:
         raise StepError(f"not restored: {error}", "make restore-db again") from error
-    print(f"restored {arguments.name}: {', '.join(databases(config))}")
+    print(f"restored {arguments.name}: {', '.join(own.databases)}")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from components.config import Config
 from components.topology import Role
-from tools import backup, stack_values
+from tools import backup, known_secrets, stack_values
 from tools.steps import StepError
 from tools.verify import nodes
 from tools.verify.model import UnansweredError
@@ -20,12 +20,13 @@ mysqldump --single-transaction --quick --routines --skip-comments --add-drop-dat
 _KEYS = "tar -C /etc/keystone -cz fernet-keys credential-keys"
 
 
-def databases(config: Config) -> tuple[str, ...]:
-    """The databases of all services that run."""
-    site = config.site
-    return tuple(
-        database for service in site.catalogue if service.nodes(site.topology) for database in service.databases
-    )
+def lab(config: Config) -> backup.Lab:
+    """What a backup of this lab holds: the databases of all services that run, and the users' passwords."""
+    site, secrets = config.site, config.secrets
+    databases = (database for each in site.catalogue if each.nodes(site.topology) for database in each.databases)
+    users = (name for name in known_secrets.names(config) if name.endswith("_identity_password"))
+    passwords = secrets.fingerprint({name: secrets.value(name) for name in users})
+    return backup.Lab(site.release.name, tuple(databases), passwords)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,9 +37,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     file = backup.vacant(arguments.stack, arguments.name)
     config = stack_values.complete(arguments.stack)
-    topology, wanted = config.site.topology, databases(config)
-    head = backup.header(arguments.stack, arguments.name, config.site.release.name, wanted)
-    dump = _DUMP.format(databases=shlex.join(wanted))
+    topology = config.site.topology
+    head = backup.header(arguments.stack, arguments.name, lab(config))
+    dump = _DUMP.format(databases=shlex.join(head.databases))
     try:
         parts = {
             backup.DATABASES: nodes.fetch(
@@ -51,5 +52,6 @@ def main(argv: Sequence[str]) -> int:
     except UnansweredError as error:
         raise StepError(f"no backup: {error}", "make status") from error
     backup.write(file, head, parts)
-    print(f"{file}: {len(wanted)} databases and Keystone's keys, {file.stat().st_size / 1024**2:.1f} MiB, encrypted")
+    size = f"{file.stat().st_size / 1024**2:.1f} MiB, encrypted"
+    print(f"{file}: {len(head.databases)} databases and Keystone's keys, {size}")
     return 0
