@@ -22,7 +22,7 @@ def run() -> None:
         if made := stack.resources(name):
             raise StepError(f"stack {name} still has {len(made)} resources", f"make destroy STACK={name}")
     for name in stack.names() if stack.own_passphrase() else []:
-        file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
+        file = stack.settings_file(name)
         bare[file] = without_secrets(file.name, file.read_text())
     with steps.step("clean", "hypervisor, state and secrets of this checkout"):
         hypervisor.clean()

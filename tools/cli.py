@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -191,6 +192,14 @@ def _consent(arguments: argparse.Namespace, doing: str) -> tuple[list[str], bool
     return options, asked
 
 
+def _agrees(question: str, answer: str = "yes") -> bool:
+    """Whether somebody answers the question that way."""
+    try:
+        return input(f"{question} ({answer}): ") == answer
+    except EOFError:
+        return False
+
+
 def _repair(arguments: argparse.Namespace) -> int:
     name = arguments.stack
     _consent(arguments, "repairing")
@@ -217,14 +226,15 @@ def _rotate(arguments: argparse.Namespace) -> int:
     options, asked = _consent(arguments, "rotating secrets of")
     host = set_up(name)
     stack.unlock(name)
-    file = paths.CHECKOUT / f"Pulumi.{name}.yaml"
-    before = file.read_text()
+    draft = paths.STATE / f"rotation-{name}.yaml"
+    shutil.copyfile(stack.settings_file(name), draft)
     # Imported here, as what asks the lab: the program's own parts take long to import.
-    importlib.import_module("tools.rotate").change(name, *options)
-    if engine.run("preview", name, host) or (asked and input("Go on with this? (yes): ") != "yes"):
-        file.write_text(before)
+    importlib.import_module("tools.rotate").change(name, draft, *options)
+    if engine.run("preview", name, host, ["--config-file", str(draft)]) or (asked and not _agrees("Go on with this?")):
+        draft.unlink()
         print("nothing was rotated", file=sys.stderr)
         return 1
+    draft.replace(stack.settings_file(name))
     status = engine.up(name, host) or _verified(host, name, ())
     print(steps.table())
     return status
@@ -244,7 +254,7 @@ def _refresh(arguments: argparse.Namespace) -> int:
 def _destroy(arguments: argparse.Namespace) -> int:
     name = arguments.stack
     options, asked = _consent(arguments, "destroying")
-    if asked and input(f"This deletes every machine of stack {name}. Type its name to go on: ") != name:
+    if asked and not _agrees(f"This deletes every machine of stack {name}. Type its name to go on", name):
         raise StepError("that is not its name: nothing was destroyed")
     with _set_up_engine(name, to_destroy=True) as host:
         stack.unlock(name)

@@ -26,7 +26,7 @@ def clone(stack_name: str, name: str, to: str) -> snapshot.Snapshot:
         raise StepError(
             f"TO: {to!r} is not allowed; allowed: lower-case letters, digits and '-', 31 at most, the first a letter"
         )
-    file = paths.CHECKOUT / f"Pulumi.{to}.yaml"
+    file = stack.settings_file(to)
     if file.exists():
         raise StepError(f"there is a stack {to} already ({file.name})", "another TO")
     state = renamed((origin.directory / "state.json").read_text(), stack_name, to)

@@ -1,13 +1,14 @@
 """`make rotate`: another master secret, or another value of one password. The next update carries it everywhere."""
 
 import secrets
+from pathlib import Path
 
 from tools import known_secrets, stack, stack_values
 from tools.steps import StepError
 
 
-def change(stack_name: str, secret_name: str = "") -> None:
-    """Draw the secret anew in the stack's configuration; no name means the master secret.
+def change(stack_name: str, draft: Path, secret_name: str = "") -> None:
+    """Draw the secret anew in a copy of the stack's file; no name means all: the master secret, and each override.
 
     StepError, with nothing changed, for a name that is none, or where no password follows from the master secret.
     """
@@ -18,7 +19,7 @@ def change(stack_name: str, secret_name: str = "") -> None:
             raise StepError(
                 f"NAME: {secret_name!r} is no password of stack {stack_name}; allowed: {', '.join(allowed)}"
             )
-        stack.set_secret(stack_name, f"passwordOverrides.{secret_name}", secrets.token_urlsafe(18))
+        _override(stack_name, draft, secret_name)
         return
     if config.secrets.guide:
         raise StepError(
@@ -26,5 +27,11 @@ def change(stack_name: str, secret_name: str = "") -> None:
             f"pulumi config set -s {stack_name} openstack-lab:passwords derived, then make up; or NAME=…",
         )
     if not config.secrets.machine:
-        stack.set_secret(stack_name, "machineSecret", config.secrets.master)
-    stack.set_secret(stack_name, "masterSecret", secrets.token_urlsafe(32))
+        stack.set_secret(stack_name, draft, "machineSecret", config.secrets.master)
+    stack.set_secret(stack_name, draft, "masterSecret", secrets.token_urlsafe(32))
+    for name in config.secrets.overrides:
+        _override(stack_name, draft, name)
+
+
+def _override(stack_name: str, draft: Path, secret_name: str) -> None:
+    stack.set_secret(stack_name, draft, f"passwordOverrides.{secret_name}", secrets.token_urlsafe(18))

@@ -128,7 +128,7 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         _check_machines(host, stack_name, machines)
         _check_space(ROOT, sum(_allocated(Path(file)) for file in files) + sum(memory.values()) * MIB)
         (part / "state.json").write_text(stack.export(stack_name))
-        shutil.copyfile(paths.CHECKOUT / f"Pulumi.{stack_name}.yaml", part / "stack.yaml")
+        shutil.copyfile(stack.settings_file(stack_name), part / "stack.yaml")
         shutil.copytree(paths.CLIENTS / stack_name, part / "clients")
         for network in networks:
             (part / "networks" / f"{network}.xml").write_text(virsh(host.uri, "net-dumpxml", "--inactive", network))
@@ -180,7 +180,7 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         pool = pool_directory(host.uri, host.pool)
         _side_by_side(lambda file: _copy(file, pool), sorted(kept.iterdir()))
         virsh(host.uri, "pool-refresh", host.pool)
-        shutil.copyfile(snapshot.directory / "stack.yaml", paths.CHECKOUT / f"Pulumi.{stack_name}.yaml")
+        shutil.copyfile(snapshot.directory / "stack.yaml", stack.settings_file(stack_name))
         shutil.copytree(snapshot.directory / "clients", paths.CLIENTS / stack_name, dirs_exist_ok=True)
         stack.load(stack_name, snapshot.directory / "state.json")
     with steps.step("memory", "have the machines go on where they were"):

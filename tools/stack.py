@@ -163,9 +163,18 @@ def export(stack: str) -> str:
     return _pulumi(stack, "stack", "export", "--stack", stack)
 
 
-def set_secret(stack: str, key: str, value: str) -> None:
-    """Put a secret, encrypted, into the stack's file; `key` without namespace, a path such as `passwordOverrides.x`."""
-    _pulumi(stack, "config", "set", "--secret", "--path", f"{PROJECT}:{key}", "--stack", stack, stdin=value)
+def settings_file(stack: str) -> Path:
+    """The stack's file: its configuration."""
+    return paths.CHECKOUT / f"Pulumi.{stack}.yaml"
+
+
+def set_secret(stack: str, draft: Path, key: str, value: str) -> None:
+    """Put a secret, encrypted, into a copy of the stack's file.
+
+    `key` is without namespace, and may be a path such as `passwordOverrides.x`.
+    """
+    words = ("config", "set", "--secret", "--path", f"{PROJECT}:{key}", "--stack", stack, "--config-file", str(draft))
+    _pulumi(stack, *words, stdin=value)
 
 
 def load(stack: str, state: Path) -> None:
@@ -253,7 +262,7 @@ def kept() -> list[str]:
 
 
 def _settings(stack: str) -> dict[str, Any]:
-    file = paths.CHECKOUT / f"Pulumi.{stack}.yaml"
+    file = settings_file(stack)
     if not file.exists():
         raise StepError(f"there is no stack {stack!r}: {file.name} is missing", f"STACK is one of {', '.join(names())}")
     settings: dict[str, Any] = yaml.safe_load(file.read_text()) or {}

@@ -69,6 +69,19 @@ def test_a_second_time_takes_less_than_half_a_second_and_changes_nothing(checkou
     assert (checkout.path / SETTINGS).read_text() == settings
 
 
+def test_a_secret_is_put_into_a_copy_of_the_stack_s_file_alone(checkout: Checkout) -> None:
+    ensure(checkout)
+    before = (checkout.path / SETTINGS).read_text()
+    draft = checkout.path / ".lab" / "draft.yaml"
+    shutil.copyfile(checkout.path / SETTINGS, draft)
+    name = "passwordOverrides.admin_identity_password"
+    checkout.ask(f"stack.set_secret('lab', stack.paths.STATE / 'draft.yaml', '{name}', 'another-one')")
+    assert (checkout.path / SETTINGS).read_text() == before
+    assert "another-one" not in draft.read_text()
+    words = f"'config', 'get', '--path', 'openstack-lab:{name}', '--config-file', '{draft}', '--stack', 'lab'"
+    assert checkout.ask(f"stack._pulumi('lab', {words})") == "another-one"
+
+
 def test_the_master_secret_is_in_no_process_argument(checkout: Checkout) -> None:
     seen: set[str] = set()
     done = threading.Event()

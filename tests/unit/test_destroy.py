@@ -25,6 +25,16 @@ def test_another_name_than_the_stack_s_destroys_nothing(monkeypatch: pytest.Monk
         cli.main(["--stack", "lab", "destroy"])
 
 
+def test_no_answer_destroys_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", leave)
+    with pytest.raises(StepError, match="that is not its name: nothing was destroyed"):
+        cli.main(["--stack", "lab", "destroy"])
+
+
 def test_without_a_terminal_it_wants_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
     with pytest.raises(StepError, match="destroying stack lab wants a confirmation, and there is no terminal") as told:

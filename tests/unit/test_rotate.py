@@ -1,5 +1,6 @@
 """What `make rotate` puts into the stack's configuration; what that leads to is the program's tests' to say."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -10,33 +11,45 @@ from tests import stacks
 from tools import cli, engine, paths, rotate, stack, stack_values
 from tools.steps import StepError
 
+DRAFT = Path("draft.yaml")
+
 
 @pytest.fixture(autouse=True)
 def put(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What is set in the file of stack `lab`."""
+    """What is set in a copy of the file of stack `lab`."""
     put: dict[str, str] = {}
     monkeypatch.setattr(stack_values, "complete", lambda _: stacks.load("lab", **put))
-    monkeypatch.setattr(stack, "set_secret", lambda _, key, value: put.update({key: value}))
+    monkeypatch.setattr(stack, "set_secret", lambda *words: put.update([words[2:]]))
     return put
 
 
 def test_another_master_secret_leaves_the_machines_theirs(put: dict[str, str]) -> None:
-    rotate.change("lab")
+    rotate.change("lab", DRAFT)
     assert put["machineSecret"] == stacks.MASTER
     assert put["masterSecret"] != stacks.MASTER
     assert len(put["masterSecret"]) >= 32
 
 
 def test_the_machines_keep_the_first_one_for_good(put: dict[str, str]) -> None:
-    rotate.change("lab")
+    rotate.change("lab", DRAFT)
     second = put["masterSecret"]
-    rotate.change("lab")
+    rotate.change("lab", DRAFT)
     assert put["machineSecret"] == stacks.MASTER
     assert put["masterSecret"] not in (second, stacks.MASTER)
 
 
+def test_another_master_secret_ends_the_passwords_that_do_not_follow_from_it(
+    put: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"admin_identity_password": "known-to-somebody"}
+    monkeypatch.setattr(stack_values, "complete", lambda _: stacks.load("lab", passwordOverrides=own))
+    rotate.change("lab", DRAFT)
+    assert PASSWORD.fullmatch(put["passwordOverrides.admin_identity_password"])
+    assert put.keys() == {"masterSecret", "machineSecret", "passwordOverrides.admin_identity_password"}
+
+
 def test_one_password_is_drawn_by_its_name(put: dict[str, str]) -> None:
-    rotate.change("lab", "glance_database_password")
+    rotate.change("lab", DRAFT, "glance_database_password")
     [(key, value)] = put.items()
     assert key == "passwordOverrides.glance_database_password"
     assert PASSWORD.fullmatch(value)
@@ -48,26 +61,28 @@ def test_a_name_that_is_none_is_told_with_those_that_there_are(put: dict[str, st
     with pytest.raises(
         StepError, match=f"NAME: '{name}' is no password of stack lab; allowed: admin_identity_password,"
     ):
-        rotate.change("lab", name)
+        rotate.change("lab", DRAFT, name)
     assert put == {}
 
 
 def test_the_guide_s_passwords_follow_from_no_secret(put: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack_values, "complete", lambda _: stacks.load("lab", passwords="guide"))
     with pytest.raises(StepError, match="stack lab has the guide's passwords, which follow from no secret"):
-        rotate.change("lab")
+        rotate.change("lab", DRAFT)
     assert put == {}
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of stack `lab`, which rotation changes; nothing of set-up and engine is real."""
+    """The file of stack `lab`, which rotation replaces; nothing of set-up and engine is real."""
     file = tmp_path / "Pulumi.lab.yaml"
     file.write_text("as it was\n")
     monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path / ".lab")
+    paths.STATE.mkdir()
     monkeypatch.setattr(cli, "set_up", lambda _: None)
     monkeypatch.setattr(stack, "unlock", lambda _: None)
-    monkeypatch.setattr(rotate, "change", lambda *_: file.write_text("rotated\n"))
+    monkeypatch.setattr(rotate, "change", lambda _, draft, *__: draft.write_text("rotated\n"))
     return file
 
 
@@ -88,6 +103,25 @@ def test_who_has_seen_the_preview_decides(file: Path, monkeypatch: pytest.Monkey
     assert cli.main(["--stack", "lab", "rotate"]) == (0 if answer == "yes" else 1)
     assert ran == (["preview", "up"] if answer == "yes" else ["preview"])
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("way", "out"), [(KeyboardInterrupt, KeyboardInterrupt), (EOFError, None), (SystemExit, SystemExit)]
+)
+def test_who_leaves_the_question_open_has_changed_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch, way: type[BaseException], out: type[BaseException] | None
+) -> None:
+    """By Ctrl-C, Ctrl-D or a terminal that goes away: the next update would rotate without a question."""
+
+    def leave(_: str) -> str:
+        raise way
+
+    monkeypatch.setattr(engine, "run", lambda *_: 0)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", leave)
+    with pytest.raises(out) if out else contextlib.nullcontext():
+        assert cli.main(["--stack", "lab", "rotate"]) == 1
+    assert file.read_text() == "as it was\n"
 
 
 def test_nothing_is_rotated_while_an_update_runs(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
