@@ -29,9 +29,13 @@ def clone(stack_name: str, name: str, to: str) -> snapshot.Snapshot:
     file = stack.settings_file(to)
     if file.exists():
         raise StepError(f"there is a stack {to} already ({file.name})", "another TO")
+    if (snapshot.ROOT / to / name).exists():
+        raise StepError(
+            f"a former stack {to} has a snapshot {name!r}", f"another TO, or make snapshots STACK={to} DELETE={name}"
+        )
     state = renamed((origin.directory / "state.json").read_text(), stack_name, to)
     copy = replace(origin, stack=to, files=origin.files | {"state.json": len(state.encode())})
-    part = copy.directory.with_name(f".{name}.part")
+    part = snapshot.unfinished(copy.directory)
     shutil.rmtree(part, ignore_errors=True)
     # What is big is only ever read.
     shutil.copytree(origin.directory, part, copy_function=os.link)

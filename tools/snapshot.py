@@ -38,6 +38,7 @@ _PROGRAM = ("__main__.py", "Pulumi.yaml", "cloud-init", "components")
 """What decides which resources there are."""
 
 _FORMAT = 1
+_PART = ".part"
 
 _T = TypeVar("_T")
 
@@ -71,7 +72,7 @@ class Snapshot:
 
 def listing(stack_name: str) -> list[Snapshot]:
     """The stack's snapshots, oldest first."""
-    found = [_read(file) for file in (ROOT / stack_name).glob("*/snapshot.json")]
+    found = [_read(file) for file in (ROOT / stack_name).glob("[!.]*/snapshot.json")]
     return sorted(found, key=lambda snapshot: snapshot.made)
 
 
@@ -101,7 +102,8 @@ def get(stack_name: str, name: str) -> Snapshot:
 
 def delete(stack_name: str, name: str) -> None:
     """Delete a snapshot; StepError if there is none of that name."""
-    shutil.rmtree(get(stack_name, name).directory)
+    directory = get(stack_name, name).directory
+    shutil.rmtree(directory.rename(unfinished(directory)))
 
 
 def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
@@ -118,8 +120,9 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     machines, networks = (made.by(stack_name, kind) for kind in (made.DOMAIN, made.NETWORK))
     disks = made.by(stack_name, *made.VOLUMES)
     files = [file for volume, file in volumes(host.uri, host.pool).items() if volume in disks]
-    part = target.with_name(f".{name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    for leftover in target.parent.glob(f".*{_PART}"):
+        shutil.rmtree(leftover)
+    part = unfinished(target)
     for each in (part / "machines", part / "networks", part / "volumes"):
         each.mkdir(parents=True)
     ROOT.chmod(0o700)
@@ -159,6 +162,11 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     return snapshot
 
 
+def unfinished(directory: Path) -> Path:
+    """Where a snapshot lies that is not all there: yet, or any more."""
+    return directory.with_name(f".{directory.name}{_PART}")
+
+
 def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     """Bring the lab back as it was then, whatever has become of its machines; what came since is gone.
 
@@ -168,6 +176,8 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     snapshot = get(stack_name, name)
     _check(snapshot)
     machines, networks, kept = (snapshot.directory / part for part in ("machines", "networks", "volumes"))
+    pool = pool_directory(host.uri, host.pool)
+    _check_space(pool, sum(_allocated(file) - _allocated(pool / file.name) for file in kept.iterdir()))
     ours, anew = sorted(_ours(host, stack_name, snapshot)), _made_anew(host, stack_name, networks)
     with steps.step("stop", "end the machines that run"):
         for machine in ours:
@@ -177,7 +187,6 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
             delete_network(host.uri, network)
         for file in networks.iterdir():
             _ensure_network(host.uri, file)
-        pool = pool_directory(host.uri, host.pool)
         _side_by_side(lambda file: _copy(file, pool), sorted(kept.iterdir()))
         virsh(host.uri, "pool-refresh", host.pool)
         shutil.copyfile(snapshot.directory / "stack.yaml", stack.settings_file(stack_name))
@@ -221,7 +230,6 @@ def _check(snapshot: Snapshot) -> None:
     damaged = [file for file, size in snapshot.files.items() if sizes[file] != size]
     if damaged:
         raise StepError(f"snapshot {snapshot.name!r} is damaged: {', '.join(damaged)}", f"rm -r {snapshot.directory}")
-    _check_space(ROOT, sum(size for file, size in snapshot.files.items() if file.startswith("volumes/")))
 
 
 def _read(file: Path) -> Snapshot:
@@ -236,8 +244,8 @@ def _size(file: Path) -> int:
 
 
 def _allocated(file: Path) -> int:
-    """Bytes that the file takes on its disk: fewer than its size, if it has holes."""
-    return file.stat().st_blocks * 512
+    """Bytes that the file takes on its disk: fewer than its size, if it has holes, and none if it is not there."""
+    return file.stat().st_blocks * 512 if file.exists() else 0
 
 
 def _memory(uri: str, machine: str) -> int:

@@ -60,6 +60,16 @@ def test_the_clone_s_state_speaks_of_the_other_stack_alone() -> None:
     assert text == wanted
 
 
+def test_a_former_stack_s_snapshot_is_in_the_way_of_a_clone(checkout: Path) -> None:
+    clone.clone("lab", "fresh", "second")
+    (checkout / "Pulumi.second.yaml").unlink()
+    before = sorted(checkout.rglob("*"))
+    with pytest.raises(StepError, match="a former stack second has a snapshot 'fresh'") as error:
+        clone.clone("lab", "fresh", "second")
+    assert error.value.remedy == "another TO, or make snapshots STACK=second DELETE=fresh"
+    assert sorted(checkout.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("name", "to", "told"),
     [

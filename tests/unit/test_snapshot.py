@@ -106,17 +106,56 @@ def test_a_damaged_snapshot_is_not_gone_back_to() -> None:
         snapshot.restore(HOST, "lab", "fresh")
 
 
-def test_a_disk_too_small_is_told_before_anything_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [([], "/pool: 768 MiB free, up to 3072 MiB wanted"), (["openstack-node1.qcow2"], "machines are looked at")],
+)
+def test_a_disk_too_small_is_told_before_anything_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], told: str
+) -> None:
+    """The disk that matters is the pool's; what lies there already is written over."""
+
+    def go_on(*_: object) -> None:
+        raise StepError("machines are looked at")
+
     keep()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1024**3}))
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for name in there:
+        (pool / name).touch()
+    free = {pool: 1024**3, snapshot.ROOT: 0}
+    monkeypatch.setattr(snapshot, "pool_directory", lambda *_: pool)
+    monkeypatch.setattr(snapshot, "_allocated", lambda file: 3 * 1024**3 if file.exists() else 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda disk: type("Usage", (), {"free": free[disk]}))
+    monkeypatch.setattr(snapshot, "_ours", go_on)
     with pytest.raises(StepError) as error:
         snapshot.restore(HOST, "lab", "fresh")
-    assert str(error.value) == f"{snapshot.ROOT}: 768 MiB free, up to 3072 MiB wanted"
+    assert str(error.value).removeprefix(str(tmp_path)) == told
+
+
+def test_an_interrupted_deletion_leaves_no_snapshot_and_the_name_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            snapshot.delete("lab", "fresh")
+    assert snapshot.listing("lab") == []
+    assert [file.name for file in (snapshot.ROOT / "lab").iterdir()] == [".fresh.part"]
+    monkeypatch.setattr(made, "by", lambda *_: {})
+    monkeypatch.setattr(snapshot, "volumes", lambda *_: {})
+    with pytest.raises(StepError, match="stack lab has no machines"):
+        snapshot.take(HOST, "lab", "fresh")
+    assert list((snapshot.ROOT / "lab").iterdir()) == []
 
 
 def test_another_stack_s_machines_of_the_same_names_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stacks of one checkout share a pool, so that their disks do not tell whose they are."""
     keep()
+    monkeypatch.setattr(snapshot, "pool_directory", lambda *_: snapshot.ROOT)
     monkeypatch.setattr(snapshot, "names_in", lambda *_: {"openstack-node1"})
     monkeypatch.setattr(made, "owners", lambda *_: {"openstack-node1": "compact"})
     with pytest.raises(StepError, match="libvirt has the machine openstack-node1 of stack compact") as error:
