@@ -30,7 +30,7 @@ shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes (RELEASE=…: another release, TEMPLATE=FILE: from that cloud image)
 faults: ## Faults on real machines, and what the lab gets over: hours (SEED=N: repeat that run; ONLY=EXPRESSION; KEEP=1)
-clean: ## Delete everything that `make setup` made, but for the cache that checkouts share
+clean: ## Delete everything that `make setup` made, but for the cache that checkouts share (YES=1: snapshots and backups, too)
 
 setup up preview refresh shell:
 	@python3 tools/bootstrap.py
@@ -60,6 +60,7 @@ verify status logs snapshots backups clean:
 up: OPTIONS = $(if $(INSTANCE),--instance)
 verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance)
 status: OPTIONS = $(if $(JSON),--json)
+clean: OPTIONS = $(if $(YES),--yes)
 snapshots: OPTIONS = $(DELETE)
 rotate: OPTIONS = $(NAME)
 e2e: OPTIONS = $(if $(RELEASE),--release=$(RELEASE)) $(if $(TEMPLATE),--template="$(TEMPLATE)")

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tools import hypervisor, paths, stack, steps
+from tools import backup, hypervisor, paths, snapshot, stack, steps
 from tools.hypervisor import namespace
 from tools.steps import StepError
 
@@ -32,6 +32,16 @@ def run() -> None:
         shutil.rmtree(paths.STATE, ignore_errors=True)
         if paths.VENV.is_symlink():
             paths.VENV.unlink()
+
+
+def keepsakes() -> list[str]:
+    """Snapshots and backups, which nothing brings back."""
+    kept = {"snapshot": snapshot.ROOT.glob("*/[!.]*"), "backup": backup.ROOT.glob("*/*.backup")}
+    return [
+        f"{kind} {file.name.removesuffix('.backup')} of {file.parent.name}"
+        for kind, files in kept.items()
+        for file in sorted(files)
+    ]
 
 
 def without_secrets(name: str, text: str) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -224,6 +225,8 @@ def _repair(arguments: argparse.Namespace) -> int:
 def _rotate(arguments: argparse.Namespace) -> int:
     name = arguments.stack
     options, asked = _consent(arguments, "rotating secrets of")
+    if len(options) > 1:
+        raise StepError(f"rotate takes one NAME or none, and was given {' '.join(options)}")
     host = set_up(name)
     stack.unlock(name)
     draft = paths.STATE / f"rotation-{name}.yaml"
@@ -270,22 +273,31 @@ def _shell(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _named(arguments: argparse.Namespace, *wanted: str) -> Sequence[str]:
+    """The options, one for each of these names; StepError if there are more or fewer."""
+    options: list[str] = arguments.options
+    if len(options) != len(wanted):
+        given = " ".join(options) or "nothing"
+        raise StepError(f"{arguments.verb} takes {' '.join(wanted)}, and was given {given}")
+    return options
+
+
 def _snapshot(arguments: argparse.Namespace) -> int:
-    name = arguments.stack
+    name, names = arguments.stack, _named(arguments, "NAME")
     with _set_up_engine(name) as host:
         stack.unlock(name)
         with steps.step("snapshot", f"keep disks, memory and state of {name}") as step:
-            taken = snapshot.take(host, name, *arguments.options)
+            taken = snapshot.take(host, name, *names)
             step.skip(f"{taken.name}: {taken.size / 1024**3:.1f} GiB in {taken.directory}")
     return 0
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    name = arguments.stack
+    name, names = arguments.stack, _named(arguments, "NAME")
     # The snapshot has the stack's file with its secret, whatever has become of the present one.
     with _set_up_engine(name, to_destroy=True) as host:
         stack.unlock(name)
-        snapshot.restore(host, name, *arguments.options)
+        snapshot.restore(host, name, *names)
     set_up(name)
     with steps.step("clocks", "set the machines' clocks by this one's"):
         _inside(host, name, "clocks")
@@ -295,7 +307,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _clone(arguments: argparse.Namespace) -> int:
-    name, to = arguments.options
+    name, to = _named(arguments, "NAME", "TO")
     clone.clone(arguments.stack, name, to)
     print(f"stack {to} is made; while {arguments.stack} is not up: make restore STACK={to} NAME={name}")
     return 0
@@ -324,7 +336,10 @@ def _backups(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _clean(_: argparse.Namespace) -> int:
+def _clean(arguments: argparse.Namespace) -> int:
+    keepsakes = [] if "--yes" in arguments.options else clean.keepsakes()
+    if keepsakes:
+        raise StepError(f"this would delete {', '.join(keepsakes)}", "YES=1")
     clean.run()
     return 0
 
@@ -381,7 +396,13 @@ def _inside(host: Hypervisor, name: str, *words: str, seconds: float | None = No
     """Run a verb where the lab's addresses are known; subprocess.TimeoutExpired if it takes longer than that."""
     sys.stdout.flush()
     command = host.command([sys.executable, "-m", "tools", "--stack", name, *words])
-    return subprocess.run(command, cwd=paths.CHECKOUT, check=False, timeout=seconds).returncode
+    if seconds is not None:
+        return subprocess.run(command, cwd=paths.CHECKOUT, check=False, timeout=seconds).returncode
+    # It may have something to tidy up after Ctrl-C, such as an instance that it tried.
+    status = engine.wait(command, os.environ)
+    if status == engine.INTERRUPTED:
+        raise KeyboardInterrupt
+    return status
 
 
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
@@ -408,5 +429,8 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),
     "faults": (_faults, "what the lab gets over: hours"),
-    "clean": (_clean, "delete everything that set-up made, but for the shared cache"),
+    "clean": (
+        _clean,
+        "delete everything that set-up made, but for the shared cache; --yes: snapshots and backups, too",
+    ),
 }

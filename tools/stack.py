@@ -56,7 +56,7 @@ def ensure(stack: str, *, to_destroy: bool = False) -> None:
         _check_backend()
         if own_backend():
             BACKEND.mkdir(parents=True, exist_ok=True)
-        if MASTER_SECRET not in settings.get("config", {}) and own_backend() and resources(stack):
+        if MASTER_SECRET not in settings["config"] and own_backend() and resources(stack):
             if to_destroy:
                 step.skip("without master secret")
                 return
@@ -66,7 +66,7 @@ def ensure(stack: str, *, to_destroy: bool = False) -> None:
             )
         if not exists(stack):
             _pulumi(stack, "stack", "init", stack, "--no-select")
-        if MASTER_SECRET in settings.get("config", {}):
+        if MASTER_SECRET in settings["config"]:
             # Nothing is done with it: this shows that the passphrase opens it.
             _pulumi(stack, "config", "get", MASTER_SECRET, "--stack", stack)
         else:
@@ -114,7 +114,7 @@ def configuration(stack: str) -> dict[str, Any]:
     """
     project = yaml.safe_load((paths.CHECKOUT / "Pulumi.yaml").read_text())
     values = {key: entry["default"] for key, entry in project["config"].items() if "default" in entry}
-    for key, value in _settings(stack).get("config", {}).items():
+    for key, value in _settings(stack)["config"].items():
         name = key.removeprefix(f"{PROJECT}:")
         if key == MASTER_SECRET or not _encrypted(value):
             values[name] = _readable(value)
@@ -265,8 +265,14 @@ def _settings(stack: str) -> dict[str, Any]:
     file = settings_file(stack)
     if not file.exists():
         raise StepError(f"there is no stack {stack!r}: {file.name} is missing", f"STACK is one of {', '.join(names())}")
-    settings: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
-    return settings
+    try:
+        settings = yaml.safe_load(file.read_text()) or {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise StepError(f"{file.name}, line {line}: no YAML: {error.problem}") from None
+    if not isinstance(settings, dict) or not isinstance(settings.get("config") or {}, dict):
+        raise StepError(f"{file.name}: allowed is a mapping, in which `config` maps keys to values")
+    return {**settings, "config": settings.get("config") or {}}
 
 
 def _environment() -> dict[str, str]:
@@ -339,7 +345,7 @@ def _proof(settings: Mapping[str, Any]) -> str:
         [
             os.environ.get("PULUMI_BACKEND_URL", _BACKEND_URL),
             settings.get("encryptionsalt"),
-            settings.get("config", {}).get(MASTER_SECRET),
+            settings["config"].get(MASTER_SECRET),
         ]
     )
     return stretched(salt.encode()).hex()

@@ -60,7 +60,7 @@ class Lab:
         `settings` are laid over those of the stack: key without namespace -> value.
         """
         if (CHECKOUT / ".venv").exists() and not keep:
-            self.make("clean", seconds=300)
+            self.make("clean", "YES=1", seconds=300)
         if CHECKOUT.exists() and not keep:
             shutil.rmtree(CHECKOUT)
         checkout.copy_to(CHECKOUT)

@@ -105,7 +105,7 @@ def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
         assert faulty.results[-1][-1] < SNAPSHOT_SECONDS
     yield faulty
     if not keep:
-        lab.make("clean", seconds=300)
+        lab.make("clean", "YES=1", seconds=300)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

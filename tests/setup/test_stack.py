@@ -242,6 +242,31 @@ def test_the_configuration_is_the_projects_defaults_under_the_stacks_values() ->
     assert list(values["nodes"]) == ["controller1", "node1", "node2"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("config:\n  openstack-lab:vip: [1\n", r"^Pulumi\.lab\.yaml, line 3: no YAML: "),
+        ("- config\n", r"^Pulumi\.lab\.yaml: allowed is a mapping, in which `config` maps keys to values$"),
+        ("config: 7\n", r"^Pulumi\.lab\.yaml: allowed is a mapping, in which `config` maps keys to values$"),
+    ],
+)
+def test_a_slip_in_the_stack_s_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text((paths.CHECKOUT / "Pulumi.yaml").read_text())
+    (tmp_path / "Pulumi.lab.yaml").write_text(text)
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    with pytest.raises(StepError, match=told):
+        stack.configuration("lab")
+
+
+def test_a_stack_without_settings_has_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.yaml").write_text((paths.CHECKOUT / "Pulumi.yaml").read_text())
+    (tmp_path / "Pulumi.lab.yaml").write_text("config:\n")
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
+    assert stack.configuration("lab")["domain"] == "magedu.local"
+
+
 def test_a_password_that_is_encrypted_within_a_value_has_a_stand_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
