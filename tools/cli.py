@@ -229,6 +229,7 @@ def _rotate(arguments: argparse.Namespace) -> int:
         raise StepError(f"rotate takes one NAME or none, and was given {' '.join(options)}")
     host = set_up(name)
     stack.unlock(name)
+    preflight.check(name, host)
     draft = paths.STATE / f"rotation-{name}.yaml"
     shutil.copyfile(stack.settings_file(name), draft)
     # Imported here, as what asks the lab: the program's own parts take long to import.

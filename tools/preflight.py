@@ -65,9 +65,13 @@ class Surroundings:
 
 def check(name: str, hypervisor: Hypervisor) -> None:
     """Raise StepError with every finding about the stack `name`, if there is any."""
-    values = stack.configuration(name)
-    found = [*unreachable_backend(hypervisor), *examine(name, values, look(hypervisor))]
-    _report([*map(str, found), *_senseless(values, config.host_facts(paths.HOST_FACTS))])
+    values, facts = stack.configuration(name), config.host_facts(paths.HOST_FACTS)
+    found = [
+        *unreachable_backend(hypervisor),
+        *examine(name, values, look(hypervisor)),
+        *emptied(values, made.by(name, *made.VOLUMES), Path(facts.get("template", "")).name),
+    ]
+    _report([*map(str, found), *_senseless(values, facts)])
 
 
 def check_configuration(name: str) -> None:
@@ -104,6 +108,31 @@ def examine(name: str, values: Mapping[str, Any], around: Surroundings) -> list[
         *_sizes(name, values, around),
         *_addresses(name, values, around),
     ]
+
+
+def emptied(values: Mapping[str, Any], volumes: Mapping[str, made.Resource], template: str) -> Iterator[Finding]:
+    """Disks of machines that an update would replace by empty ones. Pure.
+
+    `volumes`: the stack's, by name; `template`: name of the file that new disks are clones of.
+    """
+    disks = {node: volumes[disk]["outputs"] for node in _nodes(values) if (disk := f"{machine(node)}.qcow2") in volumes}
+    for node, disk in disks.items():
+        has, wanted = int(disk["size"]) // 1024**3, _size(_nodes(values)[node], "disk")
+        if has != wanted:
+            yield Finding(
+                f"nodes.{node}.disk",
+                f"{wanted} GiB, and its disk has {has}: an update would replace it by an empty one",
+                f"set it to {has}; or, where nothing on it matters, `pulumi up` in `make shell`",
+            )
+    others = {node: Path(disk["baseVolumeId"]).name.removeprefix("template-") for node, disk in disks.items()}
+    old = sorted(node for node, base in others.items() if base != template)
+    if old:
+        yield Finding(
+            "template",
+            f"the disks of {', '.join(old)} are clones of {others[old[0]]}, and set-up has {template} now: an update "
+            "would replace them by empty ones",
+            "check out the version and set the template that they were made with, or `make destroy` first",
+        )
 
 
 def machine(node: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from components.topology import Node
 from tests import stacks
-from tools import preflight, stack
+from tools import made, preflight, stack
 from tools.preflight import Finding, Surroundings, examine
 from tools.steps import StepError
 
@@ -111,6 +111,42 @@ def test_the_name_of_a_machine_is_that_of_the_program() -> None:
     node = stacks.load("lab").site.topology.nodes[0]
     assert isinstance(node, Node)
     assert preflight.machine(node.name) == node.machine
+
+
+BASE = "zed-debian12-0123456789ab.qcow2"
+
+
+def disks(gib: int = 20) -> dict[str, made.Resource]:
+    """The disks of stack `lab` as the state has them."""
+    outputs = {"size": gib * 1024**3, "baseVolumeId": f"/pool/template-{BASE}"}
+    return {f"openstack-{node}.qcow2": {"outputs": outputs} for node in ("node1", "controller1")}
+
+
+def test_a_disk_that_stays_is_no_finding() -> None:
+    values = stacks.values("lab")
+    assert list(preflight.emptied(values, disks(), BASE)) == []
+    assert list(preflight.emptied(values, {}, BASE)) == []
+
+
+def test_a_disk_that_would_be_replaced_by_an_empty_one_is_found() -> None:
+    """The engine would do so without a question."""
+    values = stacks.values("lab")
+    values["nodes"]["node1"]["disk"] = 30
+    [found] = preflight.emptied(values, disks(), BASE)
+    assert str(found) == (
+        "nodes.node1.disk: 30 GiB, and its disk has 20: an update would replace it by an empty one; set it to 20; or, "
+        "where nothing on it matters, `pulumi up` in `make shell`"
+    )
+    values["nodes"]["node1"]["enabled"] = False
+    assert list(preflight.emptied(values, disks(), BASE)) == []
+
+
+def test_another_template_than_that_of_the_machines_is_found() -> None:
+    [found] = preflight.emptied(stacks.values("lab"), disks(), "another.qcow2")
+    assert str(found).startswith(
+        f"template: the disks of controller1, node1 are clones of {BASE}, and set-up has another.qcow2 now: an update "
+        "would replace them by empty ones; check out the version"
+    )
 
 
 def test_a_slip_in_the_configuration_is_told_without_any_set_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from components.secrets import PASSWORD
 from tests import stacks
-from tools import cli, engine, paths, rotate, stack, stack_values
+from tools import cli, engine, paths, preflight, rotate, stack, stack_values
 from tools.steps import StepError
 
 DRAFT = Path("draft.yaml")
@@ -81,6 +81,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "STATE", tmp_path / ".lab")
     paths.STATE.mkdir()
     monkeypatch.setattr(cli, "set_up", lambda _: None)
+    monkeypatch.setattr(preflight, "check", lambda *_: None)
     monkeypatch.setattr(stack, "unlock", lambda _: None)
     monkeypatch.setattr(rotate, "change", lambda _, draft, *__: draft.write_text("rotated\n"))
     return file
