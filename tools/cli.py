@@ -142,6 +142,8 @@ def _rebuild(host: Hypervisor, name: str) -> list[str]:
     lost = machines.lost(host, name)
     if not lost:
         return []
+    facts = config.host_facts(paths.HOST_FACTS)
+    machines.check_data(name, config.load(stack.configuration(name), facts).site.topology, lost)
     with steps.step("lost", ", ".join(resource["outputs"]["name"] for resource in lost)) as step:
         domains = [resource for resource in lost if resource["type"] == made.DOMAIN]
         others = [resource["urn"] for resource in lost if resource not in domains]
@@ -204,6 +206,7 @@ def _agrees(question: str, answer: str = "yes") -> bool:
 def _repair(arguments: argparse.Namespace) -> int:
     name = arguments.stack
     _consent(arguments, "repairing")
+    preflight.check_configuration(name)
     host = set_up(name)
     rebuilt, mended = _mend(host, name), set[str]()
     while True:

@@ -3,7 +3,8 @@
 import tempfile
 from collections.abc import Iterable
 
-from tools import made, steps
+from components.topology import Role, Topology
+from tools import made, stack, steps
 from tools.hypervisor import Hypervisor
 from tools.hypervisor.virsh import names, virsh
 from tools.steps import StepError
@@ -43,6 +44,23 @@ def lost(hypervisor: Hypervisor, stack_name: str) -> list[made.Resource]:
     present = made.present(hypervisor, stack_name, *types)
     gone = [resource for name, resource in made.by(stack_name, *types).items() if name not in present]
     return sorted(gone, key=lambda resource: types.index(resource["type"]))
+
+
+def check_data(stack_name: str, topology: Topology, resources: Iterable[made.Resource]) -> None:
+    """StepError if what libvirt has lost had the only copy of what a cloud holds: Pulumi would not make that again.
+
+    The databases are on the first database node, the images' files on the first controller.
+    """
+    if not any(resource["type"].startswith("openstack:") for resource in stack.resources(stack_name)):
+        return
+    keepers = [topology.having(role)[0].machine for role in (Role.DATABASE, Role.CONTROLLER)]
+    disks = {f"{keeper}.qcow2" for keeper in keepers}
+    gone = sorted(disks & {resource["outputs"]["name"] for resource in resources})
+    if gone:
+        raise StepError(
+            f"libvirt has no {' and '.join(gone)} any more, and the cloud's data was there alone",
+            "make restore NAME=… where there is a snapshot; else make destroy, then make up",
+        )
 
 
 def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None:

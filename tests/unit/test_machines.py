@@ -1,11 +1,13 @@
 """Machines that somebody switched off are switched on; what somebody took away is found."""
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import stacks
 from tools import machines, made, stack
 from tools.hypervisor import Hypervisor
 from tools.steps import StepError
@@ -103,6 +105,26 @@ def test_what_has_the_name_and_another_identifier_is_somebody_else_s(monkeypatch
     machines.start(HOST, "lab")
     assert libvirt.done == [("start", "a"), ("start", "c")]
     assert [each["urn"] for each in machines.lost(HOST, "lab")] == ["urn::b", "urn::vmbr0"]
+
+
+@pytest.mark.parametrize(
+    ("disk", "told"),
+    [
+        ("openstack-mysql-master.qcow2", "libvirt has no openstack-mysql-master.qcow2 any more"),
+        ("openstack-controller1.qcow2", "libvirt has no openstack-controller1.qcow2 any more"),
+        ("openstack-node1.qcow2", None),
+        ("openstack-haproxy1.qcow2", None),
+    ],
+)
+def test_a_disk_with_the_cloud_s_data_is_not_made_again_as_if_nothing_had_been_there(
+    monkeypatch: pytest.MonkeyPatch, disk: str, told: str | None
+) -> None:
+    topology = stacks.load("lab").site.topology
+    lost = [{"type": f"libvirt:index/{VOLUME}", "outputs": {"name": disk}}]
+    machines.check_data("lab", topology, lost)  # there is no cloud yet
+    monkeypatch.setattr(stack, "resources", lambda _: [*lost, {"type": "openstack:identity/user:User"}])
+    with pytest.raises(StepError, match=f"^{told}") if told else contextlib.nullcontext():
+        machines.check_data("lab", topology, lost)
 
 
 def test_what_stands_in_has_the_identifier_that_the_state_knows(monkeypatch: pytest.MonkeyPatch) -> None:
