@@ -129,6 +129,12 @@ class Lab:
         steps: list[dict[str, Any]] = json.loads(output[output.index("{") :])["steps"]
         return [step for step in steps if step["op"] != "same"]
 
+    def resources(self) -> int:
+        """How many resources there are whose making the engine tells of; components are not among them."""
+        output = self.inside("pulumi", "stack", "export", "--stack", STACK)
+        entries = json.loads(output[output.index("{") :])["deployment"]["resources"]
+        return sum(entry.get("custom", False) for entry in entries)
+
     def started(self) -> dict[str, str]:
         """`node unit` -> start time, for every service that runs on any node."""
         script = "systemctl show -p Id -p ExecMainStartTimestampMonotonic $("

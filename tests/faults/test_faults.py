@@ -305,7 +305,7 @@ KILLS = 12
 @pytest.mark.parametrize("phase", range(KILLS))
 def test_an_up_that_is_killed_is_completed_by_the_next_one(faulty: Faulty, phase: int) -> None:
     """At a moment drawn from each twelfth of all resources; engine and plugins get no chance to say a word."""
-    resources = len(faulty.lab.inside("pulumi", "stack", "--show-urns", "--stack", STACK).split("urn:")) - 1
+    resources = faulty.lab.resources()
     first, last = (resources * each // KILLS for each in (phase, phase + 1))
     moment = random.Random(f"{faulty.seed} {phase}").randrange(max(1, first), last)
     faulty.lab.make("destroy", "YES=1", seconds=300)
