@@ -45,6 +45,11 @@ def owners(hypervisor: Hypervisor, *types: str) -> dict[str, str]:
     return {made: name for name in stack.kept() for made in present(hypervisor, name, *types)}
 
 
+def removal(owner: str | None, by_hand: str) -> str:
+    """How to get rid of what stands in a stack's way: by the stack that made it, or by hand if there is none."""
+    return f"make destroy STACK={owner}" if owner else f"if nobody needs it, in `make shell`: {by_hand}"
+
+
 def begun(*types: str) -> set[str]:
     """Names of what killed engines were making of these types: it may be there without being in a state."""
     operations = [operation for name in stack.kept() for operation in stack.pending(name)]

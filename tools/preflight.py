@@ -115,9 +115,10 @@ def emptied(values: Mapping[str, Any], volumes: Mapping[str, made.Resource], tem
 
     `volumes`: the stack's, by name; `template`: name of the file that new disks are clones of.
     """
-    disks = {node: volumes[disk]["outputs"] for node in _nodes(values) if (disk := f"{machine(node)}.qcow2") in volumes}
+    nodes = _nodes(values)
+    disks = {node: volumes[disk]["outputs"] for node in nodes if (disk := f"{machine(node)}.qcow2") in volumes}
     for node, disk in disks.items():
-        has, wanted = int(disk["size"]) // 1024**3, _size(_nodes(values)[node], "disk")
+        has, wanted = int(disk["size"]) // 1024**3, _size(nodes[node], "disk")
         if has != wanted:
             yield Finding(
                 f"nodes.{node}.disk",
@@ -192,7 +193,7 @@ def _names(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> 
             yield Finding(
                 f"nodes.{node}",
                 f"libvirt has a machine {domain} that stack {stack_name} did not make",
-                _removal(around.owners.get(domain), f"virsh destroy {domain}; virsh undefine {domain}"),
+                made.removal(around.owners.get(domain), f"virsh destroy {domain}; virsh undefine {domain}"),
             )
     for bridge in BRIDGES:
         others = [name for name, its in around.networks.items() if bridge in (name, its)]
@@ -201,14 +202,10 @@ def _names(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> 
             yield Finding(
                 bridge,
                 f"libvirt has a network {name} with this bridge that stack {stack_name} did not make",
-                _removal(around.owners.get(name), f"virsh net-destroy {name}; virsh net-undefine {name}"),
+                made.removal(around.owners.get(name), f"virsh net-destroy {name}; virsh net-undefine {name}"),
             )
         if bridge in around.interfaces and not others:
             yield Finding(bridge, "an interface of this name exists already", f"rename it, or ip link delete {bridge}")
-
-
-def _removal(owner: str | None, by_hand: str) -> str:
-    return f"make destroy STACK={owner}" if owner else f"if nobody needs it, in `make shell`: {by_hand}"
 
 
 def _sizes(stack_name: str, values: Mapping[str, Any], around: Surroundings) -> Iterator[Finding]:

@@ -292,9 +292,7 @@ def _made_anew(host: Hypervisor, stack_name: str, kept: Path) -> list[str]:
         if owner != stack_name:
             raise StepError(
                 f"libvirt has a network {network} that stack {stack_name} did not make",
-                f"make destroy STACK={owner}"
-                if owner
-                else f"virsh net-destroy {network}; virsh net-undefine {network}",
+                made.removal(owner, f"virsh net-destroy {network}; virsh net-undefine {network}"),
             )
     return others
 
