@@ -27,20 +27,26 @@ DIAL_ATTEMPTS = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A machine to run commands on: `resource` is its libvirt domain, which every command shares the fate of."""
+    """A machine to run commands on: `resource` is its libvirt domain, which every command shares the fate of.
+
+    `volumes` are its disk and the template of that. They are named besides the domain for an update that is killed:
+    what the engine has to replace with one of them it notes before it begins.
+    """
 
     node: Node
     resource: pulumi.Resource
+    volumes: tuple[pulumi.Resource, ...]
     connection: command.remote.ConnectionArgs
     secrets: Secrets
 
 
-def connect(node: Node, resource: pulumi.Resource, secrets: Secrets) -> Host:
+def connect(node: Node, resource: pulumi.Resource, volumes: tuple[pulumi.Resource, ...], secrets: Secrets) -> Host:
     """The way to a machine: root by key, the host key known beforehand."""
     host_key = host_key_pair(node, secrets).public
     return Host(
         node=node,
         resource=resource,
+        volumes=volumes,
         secrets=secrets,
         connection=command.remote.ConnectionArgs(
             host=str(node.address),
@@ -159,5 +165,5 @@ def local_on_delete(name: str, script: str, stdin: str, *, opts: pulumi.Resource
 
 
 def _sharing_fate(host: Host, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    fate = pulumi.ResourceOptions(deleted_with=host.resource, replace_with=[host.resource])
+    fate = pulumi.ResourceOptions(deleted_with=host.resource, replace_with=[host.resource, *host.volumes])
     return pulumi.ResourceOptions.merge(opts, fate)

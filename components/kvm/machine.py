@@ -48,7 +48,7 @@ class Machine(pulumi.ComponentResource):
         hypervisor = libvirt.Provider(
             f"{node.name}-hypervisor", uri=config.hypervisor.uri, opts=pulumi.ResourceOptions(parent=self)
         )
-        child = pulumi.ResourceOptions(parent=self, provider=hypervisor)
+        child = pulumi.ResourceOptions(parent=self, provider=hypervisor, delete_before_replace=True)
         disk = libvirt.Volume(
             f"{node.name}-disk",
             name=f"{node.machine}.qcow2",
@@ -57,6 +57,7 @@ class Machine(pulumi.ComponentResource):
             size=node.disk * GIB,
             opts=child,
         )
+        volumes = (template.volume, disk)
         documents = cloud_init.render(
             node,
             config.site,
@@ -88,12 +89,13 @@ class Machine(pulumi.ComponentResource):
             ],
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="address", listen_address="127.0.0.1"),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                provider=hypervisor,
-                delete_before_replace=True,
-                replace_on_changes=["network_interfaces", "cloudinit"],
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                # A new disk has the former one's path, so that its identifier alone does not tell.
+                pulumi.ResourceOptions(
+                    replace_on_changes=["network_interfaces", "cloudinit"], replace_with=list(volumes)
+                ),
             ),
         )
-        self.host = remote.connect(node, domain, config.secrets)
+        self.host = remote.connect(node, domain, volumes, config.secrets)
         self.register_outputs({})

@@ -37,6 +37,11 @@ class Resource:
         return {urn.rpartition("::")[2] for urn in self.request.dependencies}
 
     @property
+    def replaced_with(self) -> set[str]:
+        """Names of what it is replaced with."""
+        return {urn.rpartition("::")[2] for urn in self.request.replace_with}
+
+    @property
     def parent(self) -> str:
         """The parent's name."""
         return str(self.request.parent).rpartition("::")[2]

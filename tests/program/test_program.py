@@ -96,9 +96,21 @@ def test_no_secret_stands_in_any_plain_input(stack: str) -> None:
 def test_commands_share_the_fate_of_their_machine() -> None:
     """Destroy never needs a living guest; a new machine is set up anew."""
     for command in engine.commands(engine.run("lab")).values():
-        domain = command.request.deletedWith.rpartition("::")[2]
-        assert domain.endswith("-domain"), command.name
-        assert [urn.rpartition("::")[2] for urn in command.request.replace_with] == [domain], command.name
+        machine = runs_on(command)
+        assert command.request.deletedWith.endswith(f"::{machine}-domain"), command.name
+        assert command.replaced_with == {f"{machine}-domain", f"{machine}-disk", "template"}, command.name
+
+
+@pytest.mark.parametrize("stack", stacks.STACKS)
+def test_another_disk_is_another_machine(stack: str) -> None:
+    """Of the same path, it would lie under the running machine unseen; and there cannot be two of one name."""
+    resources = engine.run(stack)
+    for node in stacks.load(stack).site.topology.nodes:
+        disk = resources[f"libvirt:index/volume:Volume {node.name}-disk"]
+        domain = resources[f"libvirt:index/domain:Domain {node.name}-domain"]
+        assert domain.replaced_with == {f"{node.name}-disk", "template"}
+        assert disk.request.deleteBeforeReplace
+        assert domain.request.deleteBeforeReplace
 
 
 def test_the_cloud_is_gone_with_the_database() -> None:
