@@ -110,8 +110,8 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
         region=reader.matching("region", re.compile(r"[A-Za-z0-9._-]+"), "letters, digits, dots, dashes"),
         release=release,
         catalogue=release.services(CATALOGUE),
-        dns=reader.strings("dns"),
-        ntp=reader.strings("ntp"),
+        dns=reader.strings("dns", _is_address, "a list of IPv4 addresses"),
+        ntp=reader.strings("ntp", bool, "a list of names or addresses"),
         archive=reader.matching("archive", _BASE_URL, "a base URL, http://… or https://…, without a slash at its end"),
     )
     site = replace(site, options=_options(reader, site))
@@ -178,10 +178,10 @@ class _Reader:
             self.reject(key, self.text(key), allowed)
             return parse("0.0.0.0")
 
-    def strings(self, key: str) -> tuple[str, ...]:
+    def strings(self, key: str, fits: Callable[[str], bool], allowed: str) -> tuple[str, ...]:
         value = self.values.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-            self.reject(key, value, "a list of names or addresses")
+        if not isinstance(value, list) or not all(isinstance(each, str) and fits(each) for each in value):
+            self.reject(key, value, allowed)
             return ()
         return tuple(value)
 
@@ -270,6 +270,14 @@ def _address(reader: _Reader, key: str, value: object, network: Network) -> IPv4
         reader.reject(key, value, allowed)
         return None
     return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _usable(address: IPv4Address, network: Network) -> bool:

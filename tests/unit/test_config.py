@@ -66,6 +66,18 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
             " allowed: a base URL, http://… or https://…, without a slash at its end",
         ),
         (
+            {"dns": ["8.8.8"]},
+            "openstack-lab:dns: ['8.8.8'] is not allowed; allowed: a list of IPv4 addresses",
+        ),
+        (
+            {"dns": ["9.9.9.9", "dns.example"]},
+            "openstack-lab:dns: ['9.9.9.9', 'dns.example'] is not allowed; allowed: a list of IPv4 addresses",
+        ),
+        (
+            {"ntp": ["time.example", ""]},
+            "openstack-lab:ntp: ['time.example', ''] is not allowed; allowed: a list of names or addresses",
+        ),
+        (
             {"nodes": with_node("node1", roles=["compute", "storage"])},
             "openstack-lab:nodes.node1.roles: 'storage' is not allowed;"
             " allowed: controller, database, loadbalancer, compute",
