@@ -1,14 +1,15 @@
-"""`python -m tools.drain`: take a compute node out of the cloud before its machine goes.
+"""`python -m tools.drain`: take a service of a node out of the cloud, before its machine goes or without it.
 
-Called by the program when a node is switched off. Standard input is JSON, see `Leaving`. It refuses, and changes
-nothing, while the node holds instances.
+Called by the program when a node is switched off or loses a role. Standard input is JSON, see `Leaving`. For the
+compute service it refuses, and changes nothing, while the node holds instances.
 """
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from openstack.compute.v2.service import Service
 from openstack.connection import Connection
 
 from components.secrets import KeyPair
@@ -17,16 +18,19 @@ from tools.verify.model import UnansweredError
 
 SSH_SECONDS = 120
 
+_COMPUTE = "nova-compute"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving:
-    """A node that is to leave: `host` as Nova and Neutron call it, how to ask the cloud, how to stop its `units`.
+    """A service that is to leave: where, by its `host`, and as which `binaries` Nova and Neutron list it; its `units`.
 
     `client`: the environment of the cloud's administrator.
     """
 
     host: str
     address: str
+    binaries: list[str]
     units: list[str]
     client: dict[str, str]
     login: KeyPair
@@ -44,9 +48,27 @@ def read(text: str) -> Leaving:
 
 
 def drain(leaving: Leaving, admin: Connection, stop: Callable[[Leaving], None]) -> None:
-    """Stop the node's agents and remove what the cloud knows of it; OccupiedError if it holds instances."""
+    """Stop the service and remove what the cloud knows of it; OccupiedError if instances depend on it."""
+    services = [service for service in admin.compute.services(host=leaving.host) if service.binary in leaving.binaries]
+    if _COMPUTE in leaving.binaries:
+        _take_no_more(leaving, admin, services)
+    stop(leaving)
+    for service in services:
+        admin.compute.delete_service(service)
+        print(f"removed {service.binary} on {leaving.host}")
+    for agent in admin.network.agents(host=leaving.host):
+        if agent.binary in leaving.binaries:
+            admin.network.delete_agent(agent)
+            print(f"removed {agent.binary} on {leaving.host}")
+    if _COMPUTE in leaving.binaries:
+        for provider in admin.placement.resource_providers(name=leaving.host):
+            admin.placement.delete_resource_provider(provider)
+            print(f"removed the resource provider of {leaving.host}")
+
+
+def _take_no_more(leaving: Leaving, admin: Connection, services: Sequence[Service]) -> None:
+    """Let no instance come to the node any more; OccupiedError, and all as before, if it holds one."""
     _refuse_if_occupied(leaving, admin)
-    services = list(admin.compute.services(host=leaving.host, binary="nova-compute"))
     for service in services:
         admin.compute.disable_service(service)
     try:
@@ -56,16 +78,6 @@ def drain(leaving: Leaving, admin: Connection, stop: Callable[[Leaving], None]) 
         for service in services:
             admin.compute.enable_service(service)
         raise
-    stop(leaving)
-    for service in services:
-        admin.compute.delete_service(service)
-        print(f"removed nova-compute on {leaving.host}")
-    for agent in admin.network.agents(host=leaving.host):
-        admin.network.delete_agent(agent)
-        print(f"removed {agent.binary} on {leaving.host}")
-    for provider in admin.placement.resource_providers(name=leaving.host):
-        admin.placement.delete_resource_provider(provider)
-        print(f"removed the resource provider of {leaving.host}")
 
 
 def _refuse_if_occupied(leaving: Leaving, admin: Connection) -> None:
@@ -76,7 +88,7 @@ def _refuse_if_occupied(leaving: Leaving, admin: Connection) -> None:
 
 
 def stop_units(leaving: Leaving) -> None:
-    """Stop what would register the node again; a machine that does not answer has nothing to stop."""
+    """Stop what would register again; a machine that does not answer has nothing to stop."""
     script = f"systemctl disable --now {' '.join(leaving.units)}"
     try:
         ssh.run(leaving.address, script, login=leaving.login, host=leaving.host_key, seconds=SSH_SECONDS)
@@ -90,7 +102,7 @@ def connect(leaving: Leaving) -> Connection:
 
 
 def main() -> int:
-    """Drain the node that standard input tells of."""
+    """Drain what standard input tells of."""
     leaving = read(sys.stdin.read())
     try:
         with cloud.asking("the cloud"):

@@ -11,8 +11,7 @@ from components.control_plane.membership import leave_on_delete
 from components.control_plane.service import Awaited, ServiceOnNodes
 from components.secrets import Secrets
 from components.services.keystone import KEYSTONE
-from components.services.model import CATALOG, EVERY_ROLE, Site
-from components.topology import Role
+from components.services.model import CATALOG, Site
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -46,18 +45,10 @@ class ControlPlane(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _memberships(self, site: Site, hosts: Mapping[str, remote.Host], opts: pulumi.ResourceOptions) -> None:
-        """What goes first when a compute node is switched off."""
-        units = [
-            unit
-            for service in site.catalogue
-            if Role.COMPUTE in service.roles and service.roles != EVERY_ROLE
-            for unit in site.packaging(service).units
-        ]
-        for node in site.topology.having(Role.COMPUTE):
-            steps = [step for service in self.services.values() for step in service.ready.get(node.name, ())]
-            leave_on_delete(
-                hosts[node.name],
-                site,
-                units,
-                pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=steps)),
-            )
+        """What goes first when a service leaves a node: compute services before the agents that they need."""
+        for node in site.topology.nodes:
+            later = [step for service in self.services.values() for step in service.ready.get(node.name, ())]
+            for service in site.services(node):
+                if service.reports_as:
+                    behind = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(later)))
+                    later.append(leave_on_delete(service, hosts[node.name], site, behind))

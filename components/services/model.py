@@ -166,7 +166,8 @@ class Service:
     Every node with one of `roles` has it; `after` names services that must answer before it starts, where the release
     has them, or CATALOG.
     `check` runs before every start, so that files that would break the service never reach it; `ready` waits, after
-    every start, for what no listener tells.
+    every start, for what no listener tells. `reports_as` are the binaries under which Nova or Neutron goes on listing
+    it for a node until told otherwise.
     """
 
     name: str
@@ -179,6 +180,7 @@ class Service:
     ports: tuple[Port, ...] = ()
     endpoint: Endpoint | None = None
     has_user: bool = False
+    reports_as: tuple[str, ...] = ()
     reloads: bool = False
     check: "Text | None" = None
     ready: "Text | None" = None

@@ -177,6 +177,7 @@ LINUXBRIDGE = Service(
         ConfigFile(path="/etc/modules-load.d/br_netfilter.conf", content=lambda _site, _node: "br_netfilter\n"),
         ConfigFile(path="/etc/sysctl.d/openstack.conf", content=_bridge_sysctl),
     ),
+    reports_as=("neutron-linuxbridge-agent",),
     tasks=(_reported("neutron-linuxbridge-agent", Role.CONTROLLER, Role.COMPUTE),),
     check=lambda _site, _node: "modprobe br_netfilter\nsysctl -qp /etc/sysctl.d/openstack.conf",
 )
@@ -197,6 +198,7 @@ OPENVSWITCH_AGENT = Service(
         CONFIGURATION,
         ConfigFile(path="/etc/neutron/plugins/ml2/openvswitch_agent.ini", content=_openvswitch_agent, group="neutron"),
     ),
+    reports_as=("neutron-openvswitch-agent",),
     tasks=(_reported("neutron-openvswitch-agent", Role.CONTROLLER, Role.COMPUTE),),
 )
 
@@ -205,6 +207,7 @@ DHCP = Service(
     roles=(Role.CONTROLLER,),
     after=("neutron", "neutron-linuxbridge", "neutron-openvswitch"),
     files=(CONFIGURATION, ConfigFile(path="/etc/neutron/dhcp_agent.ini", content=_dhcp_agent, group="neutron")),
+    reports_as=("neutron-dhcp-agent",),
     tasks=(_reported("neutron-dhcp-agent", Role.CONTROLLER),),
 )
 
@@ -216,5 +219,6 @@ METADATA = Service(
         CONFIGURATION,
         ConfigFile(path="/etc/neutron/metadata_agent.ini", content=_metadata_agent, group="neutron", mode="0640"),
     ),
+    reports_as=("neutron-metadata-agent",),
     tasks=(_reported("neutron-metadata-agent", Role.CONTROLLER),),
 )

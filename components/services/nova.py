@@ -139,6 +139,7 @@ NOVA = Service(
     ),
     endpoint=Endpoint(type="compute", description="OpenStack Compute", port=API_PORT, path="/v2.1"),
     has_user=True,
+    reports_as=("nova-conductor", "nova-scheduler"),
 )
 
 
@@ -191,6 +192,7 @@ COMPUTE = Service(
         ),
     ),
     ports=(Port(protocol=Protocol.TCP, ports="5900-6899", clients=(Role.CONTROLLER,)),),
+    reports_as=("nova-compute",),
     tasks=(
         Task(name="virtualisation", script=_virtualisation, once=False),
         Task(name="discover", script=_discover, when=When.AFTER_START, role=Role.CONTROLLER, seconds=1200),

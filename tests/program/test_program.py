@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -311,6 +312,51 @@ def test_a_cloud_without_compute_nodes_is_planned() -> None:
     resources = engine.run("compact", json.dumps({"nodes": nodes, "instance": False}))
     assert [key for key in resources if "nova-compute" in key or "node1" in key] == []
     assert "neutron-linuxbridge-controller1-start" in engine.commands(resources)
+
+
+def memberships(resources: dict[str, engine.Resource]) -> dict[str, Any]:
+    """What each membership would tell when it is deleted, by the name of its resource."""
+    found = {each.name: each for each in resources.values() if each.name.endswith("-membership")}
+    return {name: each.inputs["stdin"] for name, each in found.items()}
+
+
+def test_every_service_that_reports_to_the_cloud_leaves_it_with_its_node_or_role() -> None:
+    """Compute service, agents, and what controllers have of them; the compute service first."""
+    resources = engine.run("lab", with_enabled("controller2"))
+    told = memberships(resources)
+    controller = {
+        "nova-{}-membership": (["nova-conductor", "nova-scheduler"], "nova-conductor.service"),
+        "neutron-linuxbridge-{}-membership": (["neutron-linuxbridge-agent"], "neutron-linuxbridge-agent.service"),
+        "neutron-dhcp-{}-membership": (["neutron-dhcp-agent"], "neutron-dhcp-agent.service"),
+        "neutron-metadata-{}-membership": (["neutron-metadata-agent"], "neutron-metadata-agent.service"),
+    }
+    compute = {
+        "neutron-linuxbridge-{}-membership": controller["neutron-linuxbridge-{}-membership"],
+        "{}-membership": (["nova-compute"], "nova-compute.service"),
+    }
+    places = {"controller1": controller, "controller2": controller, "node1": compute, "node2": compute}
+    assert {name: each["binaries"] for name, each in told.items()} == {
+        name.format(node): binaries for node, wanted in places.items() for name, (binaries, _) in wanted.items()
+    }
+    for node, wanted in places.items():
+        for name, (_, unit) in wanted.items():
+            assert unit in told[name.format(node)]["units"]
+            assert told[name.format(node)]["host"] == f"openstack-{node}.magedu.local"
+    commands = {each.name: each for each in resources.values() if each.type == "command:local:Command"}
+    assert "neutron-linuxbridge-node1-membership" in commands["node1-membership"].dependencies
+    assert "nova-compute-node1-start" in commands["node1-membership"].dependencies
+
+
+def test_a_controller_that_computes_no_more_keeps_what_it_needs_itself() -> None:
+    """Above all the agent that its own network hangs on."""
+    alone = {"address": "172.16.0.101", "vcpus": 2, "memory": 8192, "disk": 20}
+    roles = ["controller", "database", "loadbalancer"]
+    before, after = (
+        memberships(engine.run("compact", json.dumps({"nodes": {"alone": alone | {"roles": each}}, "instance": False})))
+        for each in ([*roles, "compute"], roles)
+    )
+    assert before.keys() - after.keys() == {"alone-membership"}
+    assert before["alone-membership"]["units"] == ["libvirtd.service", "nova-compute.service"]
 
 
 def test_switching_a_compute_node_on_restarts_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A compute node leaves the cloud in good order, or not at all."""
+"""A service of a node leaves the cloud in good order, or not at all."""
 
 import dataclasses
 import json
@@ -18,7 +18,8 @@ HOST = "openstack-node2.magedu.local"
 LEAVING = drain.Leaving(
     host=HOST,
     address="172.16.0.108",
-    units=["nova-compute", "neutron-linuxbridge-agent"],
+    binaries=["nova-compute"],
+    units=["libvirtd.service", "nova-compute.service"],
     client={"OS_USERNAME": "admin", "OS_PASSWORD": "not-a-secret"},
     login=KeyPair(private="login", public="ssh-ed25519 login"),
     host_key=KeyPair(private="host", public="ssh-ed25519 host"),
@@ -37,13 +38,16 @@ class Cloud:
         assert (all_projects, compute_host) == (True, HOST)
         return (SimpleNamespace(name=name, id=f"id-of-{name}", project_id="p1") for name in next(self._instances))
 
-    def services(self, *, host: str, binary: str) -> list[Any]:
-        assert (host, binary) == (HOST, "nova-compute")
-        return [SimpleNamespace(name="nova-compute")]
+    def services(self, *, host: str) -> list[Any]:
+        assert host == HOST
+        return [
+            SimpleNamespace(name=name, binary=name) for name in ("nova-conductor", "nova-scheduler", "nova-compute")
+        ]
 
     def agents(self, *, host: str) -> list[Any]:
         assert host == HOST
-        return [SimpleNamespace(name="linuxbridge", binary="neutron-linuxbridge-agent")]
+        agents = ("neutron-linuxbridge-agent", "neutron-dhcp-agent")
+        return [SimpleNamespace(name=name, binary=name) for name in agents]
 
     def resource_providers(self, *, name: str) -> list[Any]:
         return [SimpleNamespace(name=name)]
@@ -56,25 +60,36 @@ class Cloud:
         self.changes.append(f"stop {' '.join(leaving.units)}")
 
 
-def drained(cloud: Cloud) -> list[str]:
-    drain.drain(LEAVING, cast("Connection", cloud), cloud.stop)
+def drained(cloud: Cloud, leaving: drain.Leaving = LEAVING) -> list[str]:
+    drain.drain(leaving, cast("Connection", cloud), cloud.stop)
     return cloud.changes
 
 
 def test_a_node_without_instances_stops_and_then_is_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing new may come to it, and nothing that still runs may register it again."""
+    """Nothing new may come to it, and nothing that still runs may register it again; what else is there stays."""
     assert drained(Cloud([], [])) == [
         "disable_service nova-compute",
-        "stop nova-compute neutron-linuxbridge-agent",
+        "stop libvirtd.service nova-compute.service",
         "delete_service nova-compute",
-        "delete_agent linuxbridge",
         f"delete_resource_provider {HOST}",
     ]
     assert capsys.readouterr().out.splitlines() == [
         f"removed nova-compute on {HOST}",
-        f"removed neutron-linuxbridge-agent on {HOST}",
         f"removed the resource provider of {HOST}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("binaries", "forgotten"),
+    [
+        (["nova-conductor", "nova-scheduler"], ["delete_service nova-conductor", "delete_service nova-scheduler"]),
+        (["neutron-dhcp-agent"], ["delete_agent neutron-dhcp-agent"]),
+    ],
+)
+def test_what_holds_no_instances_leaves_whatever_the_node_holds(binaries: list[str], forgotten: list[str]) -> None:
+    """Of a controller: nobody is asked about instances, and nothing of the node's other services is touched."""
+    leaving = dataclasses.replace(LEAVING, binaries=binaries, units=["one.service"])
+    assert drained(Cloud(), leaving) == ["stop one.service", *forgotten]
 
 
 def test_a_node_with_instances_is_left_as_it_is() -> None:
@@ -109,7 +124,7 @@ def test_a_machine_that_does_not_answer_has_nothing_to_stop(
 
     monkeypatch.setattr(ssh, "run", silent)
     drain.stop_units(LEAVING)
-    assert asked == [("172.16.0.108", "systemctl disable --now nova-compute neutron-linuxbridge-agent")]
+    assert asked == [("172.16.0.108", "systemctl disable --now libvirtd.service nova-compute.service")]
     assert capsys.readouterr().out == "not stopped: SSH to 172.16.0.108: timed out\n"
 
 
