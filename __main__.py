@@ -20,7 +20,7 @@ from components.topology import Role
 CLIENTS = Path(__file__).resolve().parent / ".lab" / "openrc" / pulumi.get_stack()
 
 try:
-    config = configuration.from_engine(engine.CONFIG.get())
+    config = configuration.from_engine(engine.CONFIG.get(), engine.is_config_secret)
 except configuration.ConfigError as error:
     for finding in error.findings:
         pulumi.log.error(finding)

@@ -6,7 +6,7 @@ Defaults live in Pulumi.yaml alone; this module has none.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -89,9 +89,12 @@ class Config:
     tenant: TenantConfig
 
 
-def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
-    """Check the configuration (key without namespace -> plain value) and the machine's facts; raise ConfigError."""
-    reader = _Reader(values)
+def load(values: Mapping[str, Any], facts: Mapping[str, Any], *, encrypted: Collection[str] = ()) -> Config:
+    """Check the configuration (key without namespace -> plain value) and the machine's facts; raise ConfigError.
+
+    `encrypted` are the keys that hold something encrypted in the stack's file.
+    """
+    reader = _Reader(values, encrypted)
     provider = Network("vmbr0", reader.parsed("providerNetwork", IPv4Network, "a network such as 172.16.0.0/16"))
     internal = Network("vmbr1", reader.parsed("internalNetwork", IPv4Network, "a network such as 10.0.0.0/24"))
     domain = reader.matching("domain", _DNS_DOMAIN, "a DNS domain such as magedu.local")
@@ -128,12 +131,11 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Config:
     return Config(site=site, secrets=secrets, hypervisor=hypervisor, tenant=tenant)
 
 
-def from_engine(values: Mapping[str, str]) -> Config:
-    """`load` from what the engine hands over: full keys, every value as text."""
-    plain = {
-        key.removeprefix(f"{PROJECT}:"): _plain(text) for key, text in values.items() if key.startswith(f"{PROJECT}:")
-    }
-    return load(plain, host_facts())
+def from_engine(values: Mapping[str, str], is_secret: Callable[[str], bool] = lambda _: False) -> Config:
+    """`load` from what the engine hands over: full keys, every value as text, nothing encrypted any more."""
+    keys = {key: key.removeprefix(f"{PROJECT}:") for key in values if key.startswith(f"{PROJECT}:")}
+    plain = {name: _plain(values[key]) for key, name in keys.items()}
+    return load(plain, host_facts(), encrypted={name for key, name in keys.items() if is_secret(key)})
 
 
 def host_facts(file: Path = HOST_FACTS) -> dict[str, Any]:
@@ -149,8 +151,9 @@ def _plain(text: str) -> Any:
 class _Reader:
     """Reads values and collects what is wrong; after a finding it returns a stand-in so that reading goes on."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], encrypted: Collection[str]) -> None:
         self.values = values
+        self.encrypted = encrypted
         self.findings: list[str] = []
 
     def reject(self, key: str, value: object, allowed: str) -> None:
@@ -377,7 +380,14 @@ def _flavor(reader: _Reader, topology: Topology) -> Flavor:
 
 
 def _options(reader: _Reader, site: Site) -> dict[str, Any]:
-    """Only INI files take options; any other text is whole."""
+    """Only INI files take options; any other text is whole. Files' texts show in previews and in the state."""
+    if "options" in reader.encrypted:
+        reader.reject(
+            "options",
+            "***",
+            "nothing encrypted; @NAME_secret@ as a value, and passwordOverrides.NAME_secret with --secret",
+        )
+        return {}
     options = reader.mapping("options")
     if not all(site.topology.having(role) for role in NEEDED_ROLES):
         return options

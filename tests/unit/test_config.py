@@ -1,5 +1,6 @@
 """Bad input is told all at once, each finding with its key, its value and what is allowed."""
 
+import json
 from typing import Any
 
 import pytest
@@ -335,6 +336,21 @@ def test_values_from_the_engine_are_read_like_plain_ones() -> None:
     texts = {"openstack-lab:dns": '["9.9.9.9"]', "other:key": "x", "openstack-lab:passwords": "guide"}
     plain = {key.partition(":")[2]: config._plain(text) for key, text in texts.items() if "lab" in key}
     assert plain == {"dns": ["9.9.9.9"], "passwords": "guide"}
+
+
+def test_an_option_is_not_taken_from_what_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stand in clear in the state and in every preview; the finding does not show it either."""
+    monkeypatch.setattr(config, "host_facts", stacks.facts)
+    values = stacks.values("compact") | {"options": {"glance": {"glance-api.conf": {"DEFAULT": {"key": "hush"}}}}}
+    texts = {f"{config.PROJECT}:{key}": json.dumps(value).strip('"') for key, value in values.items()}
+    secret = {f"{config.PROJECT}:options", f"{config.PROJECT}:masterSecret", f"{config.PROJECT}:passwordOverrides"}
+    with pytest.raises(config.ConfigError) as error:
+        config.from_engine(texts, secret.__contains__)
+    assert error.value.findings == [
+        "openstack-lab:options: '***' is not allowed; allowed: nothing encrypted; @NAME_secret@ as a value, and"
+        " passwordOverrides.NAME_secret with --secret"
+    ]
+    assert config.from_engine(texts, (secret - {f"{config.PROJECT}:options"}).__contains__).site.options
 
 
 def test_an_operators_option_lies_over_the_labs_own() -> None:
