@@ -403,7 +403,22 @@ def _options(reader: _Reader, site: Site) -> dict[str, Any]:
                 reader.reject(f"options.{name}", file, f"the files {', '.join(known) or '(none)'}")
             elif not isinstance(sections, dict) or not all(isinstance(each, dict) for each in sections.values()):
                 reader.reject(f"options.{name}.{file}", sections, "section -> option -> value")
+            else:
+                settings = (
+                    (f"{section}.{key}", sections[section][key]) for section in sections for key in sections[section]
+                )
+                for setting, value in settings:
+                    if not _is_value(value):
+                        allowed = "text of one line, a number, true or false, a list of these, or null"
+                        reader.reject(f"options.{name}.{file}.{setting}", value, allowed)
     return options
+
+
+def _is_value(value: object) -> bool:
+    return value is None or all(
+        isinstance(each, str | int | float) and "\n" not in str(each)
+        for each in (value if isinstance(value, list) else [value])
+    )
 
 
 def _overrides(reader: _Reader) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Scalar: TypeAlias = str | int | bool
+Scalar: TypeAlias = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def _lines(option: str, value: Value) -> str:
             return "".join(_lines(option, each) for each in values)
         case bool():
             return f"{option} = {str(value).lower()}\n"
-        case str() | int():
+        case str() | int() | float():
             return f"{option} = {value}\n"
         case _:
             return f"{option} = {','.join(str(each) for each in value)}\n"

@@ -338,6 +338,20 @@ def test_values_from_the_engine_are_read_like_plain_ones() -> None:
     assert plain == {"dns": ["9.9.9.9"], "passwords": "guide"}
 
 
+@pytest.mark.parametrize("value", ["text", "", 8, 1.5, True, None, ["a", 1], []])
+def test_an_option_has_any_value_that_a_file_can_hold(value: object) -> None:
+    assert stacks.load("lab", options={"nova": {"nova.conf": {"DEFAULT": {"option": value}}}}).site.options
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [{"a": 1}], [["a"]], [None], "one\ntwo"])
+def test_an_option_that_no_file_can_hold_is_refused(value: object) -> None:
+    """A mapping would be written as the list of its keys, a second line as an option of its own."""
+    assert findings(options={"nova": {"nova.conf": {"DEFAULT": {"option": value}}}}) == [
+        f"openstack-lab:options.nova.nova.conf.DEFAULT.option: {value!r} is not allowed;"
+        " allowed: text of one line, a number, true or false, a list of these, or null"
+    ]
+
+
 def test_an_option_is_not_taken_from_what_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would stand in clear in the state and in every preview; the finding does not show it either."""
     monkeypatch.setattr(config, "host_facts", stacks.facts)

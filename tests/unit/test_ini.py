@@ -6,11 +6,17 @@ from components.services.ini import Ini, Multi, merge, render
 def test_values_are_written_as_oslo_config_reads_them() -> None:
     """Lists by commas, truth values in small letters, several lines for a multi-valued option, nothing for None."""
     settings: Ini = {
-        "DEFAULT": {"debug": True, "workers": 2, "enabled_apis": ["osapi_compute", "metadata"], "gone": None},
+        "DEFAULT": {
+            "debug": True,
+            "workers": 2,
+            "ram_allocation_ratio": 1.5,
+            "enabled_apis": ["osapi_compute", "metadata"],
+            "gone": None,
+        },
         "filters": {"source": Multi(("a", "b"))},
     }
     assert render(settings) == (
-        "[DEFAULT]\ndebug = true\nworkers = 2\nenabled_apis = osapi_compute,metadata\n"
+        "[DEFAULT]\ndebug = true\nworkers = 2\nram_allocation_ratio = 1.5\nenabled_apis = osapi_compute,metadata\n"
         "\n[filters]\nsource = a\nsource = b\n"
     )
 
