@@ -1,20 +1,10 @@
 """Configuration files of oslo.config and MariaDB as nested data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool
-
-
-@dataclass(frozen=True, slots=True)
-class Multi:
-    """An option that is given several times, once for each value."""
-
-    values: tuple[Scalar, ...]
-
-
-Value: TypeAlias = Scalar | Sequence[Scalar] | Multi | None
+Value: TypeAlias = Scalar | Sequence[Scalar] | None
 Ini: TypeAlias = Mapping[str, Mapping[str, Value]]
 """section -> option -> value; a list is joined by commas, None leaves the option to its built-in default."""
 
@@ -31,18 +21,16 @@ def merge(*layers: Ini) -> dict[str, dict[str, Value]]:
 def render(settings: Ini) -> str:
     """The file's text: sections and options in the order of the data, a blank line between sections, none empty."""
     sections = {
-        section: "".join(_lines(option, value) for option, value in options.items())
+        section: "".join(_line(option, value) for option, value in options.items())
         for section, options in settings.items()
     }
     return "\n".join(f"[{section}]\n{lines}" for section, lines in sections.items() if lines)
 
 
-def _lines(option: str, value: Value) -> str:
+def _line(option: str, value: Value) -> str:
     match value:
         case None:
             return ""
-        case Multi(values=values):
-            return "".join(_lines(option, each) for each in values)
         case bool():
             return f"{option} = {str(value).lower()}\n"
         case str() | int() | float():

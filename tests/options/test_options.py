@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.releases import RELEASES
-from components.services.ini import Multi, Value
+from components.services.ini import Value
 from components.services.model import Site
 from tests import stacks
 from tests.options import refresh
@@ -73,10 +73,9 @@ def test_every_option_exists_has_its_type_and_is_not_deprecated(release: str, st
         kind, _, deprecated = defined(files[file], section).get(option, "unknown").partition(", ")
         if kind == "unknown" or (deprecated and (file, section, option) not in KEPT_DEPRECATED[release]):
             wrong.append(f"{file} [{section}] {option}: {deprecated or kind}")
-        for each in value.values if isinstance(value, Multi) else [value]:
-            text = str(each).lower() if isinstance(each, bool) else str(each)
-            if kind in CHECKS and "@" not in text and not CHECKS[kind].fullmatch(text):
-                wrong.append(f"{file} [{section}] {option} = {text}: not of type {kind}")
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if kind in CHECKS and "@" not in text and not CHECKS[kind].fullmatch(text):
+            wrong.append(f"{file} [{section}] {option} = {text}: not of type {kind}")
     assert wrong == []
     assert checked > 20
 
