@@ -351,7 +351,9 @@ TRAIN_CENTOS7 = Release(
             facts={"socket": "/var/lib/haproxy/stats"},
             prepare="selinux_allows haproxy_connect_any",
         ),
-        "keepalived": Packaging(packages=("keepalived",), units=("keepalived.service",)),
+        "keepalived": Packaging(
+            packages=("keepalived",), units=("keepalived.service",), facts={"pidof": "/usr/sbin/pidof"}
+        ),
         "keystone": Packaging(
             packages=(
                 *("openstack-keystone", "httpd", "mod_wsgi", "mariadb", "python3"),

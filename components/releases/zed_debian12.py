@@ -220,7 +220,9 @@ ZED_DEBIAN12 = Release(
         "haproxy": Packaging(
             packages=("haproxy",), units=("haproxy.service",), facts={"socket": "/run/haproxy/admin.sock"}
         ),
-        "keepalived": Packaging(packages=("keepalived",), units=("keepalived.service",)),
+        "keepalived": Packaging(
+            packages=("keepalived",), units=("keepalived.service",), facts={"pidof": "/usr/bin/pidof"}
+        ),
         "keystone": Packaging(
             packages=("keystone", "python3-pymysql", "python3-memcache", "mariadb-client"),
             units=("keystone.service", "keystone-token-keys.timer"),

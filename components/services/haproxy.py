@@ -84,18 +84,33 @@ HAPROXY = Service(
 )
 
 
+_RANK, _DEAD = 10, 50
+"""Priority that each load balancer has less than the one before it, and that one loses whose HAProxy is not running:
+then the next has more, and where all are dead, or there is only one, the first keeps the address."""
+
+
 def _keepalived_conf(site: Site, node: Node) -> str:
     balancers = site.topology.having(Role.LOADBALANCER)
     rank = balancers.index(node)
     return f"""global_defs {{
   router_id {node.machine}
+  script_user root
+  enable_script_security
+}}
+
+vrrp_script haproxy {{
+  script "{site.fact("keepalived", "pidof")} haproxy"
+  interval 5
+  fall 2
+  rise 2
+  weight -{_DEAD}
 }}
 
 vrrp_instance VI_1 {{
   state {"BACKUP" if rank else "MASTER"}
   interface {site.release.interface}
   virtual_router_id 80
-  priority {100 - 10 * rank}
+  priority {100 - _RANK * rank}
   advert_int 1
   authentication {{
     auth_type PASS
@@ -103,6 +118,9 @@ vrrp_instance VI_1 {{
   }}
   virtual_ipaddress {{
     {site.topology.provider.interface(site.topology.vip)} dev {site.release.interface}
+  }}
+  track_script {{
+    haproxy
   }}
 }}
 """
