@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.releases import RELEASES
-from components.secrets import PASSWORD, Secrets
+from components.secrets import GUIDE, PASSWORD, Secrets
 from components.services import CATALOGUE
 from components.services.model import Site
 from components.services.neutron import PHYSICAL_NETWORK
@@ -27,6 +27,9 @@ MINIMUM_MEMORY = {Role.CONTROLLER: 2048, Role.DATABASE: 768, Role.LOADBALANCER: 
 
 HOST_MEMORY = 512
 """MiB of a compute node that Nova keeps from instances (its `reserved_host_memory_mb`)."""
+
+LONGEST_HOST_NAME = 64
+"""Characters that Linux takes for a host's name."""
 
 NEEDED_ROLES = (Role.CONTROLLER, Role.DATABASE, Role.LOADBALANCER)
 
@@ -122,7 +125,7 @@ def load(values: Mapping[str, Any], facts: Mapping[str, Any], *, encrypted: Coll
         master=reader.matching("masterSecret", re.compile(r".{32,}"), "32 characters or more; `make setup` makes one"),
         machine=reader.matching("machineSecret", re.compile(r"(.{32,})?"), "32 characters or more, or nothing"),
         guide=reader.one_of("passwords", ("derived", "guide")) == "guide",
-        overrides=_overrides(reader),
+        overrides=_overrides(reader, site),
     )
     hypervisor = _hypervisor(reader, facts)
     tenant = _tenant(reader, topology)
@@ -210,12 +213,17 @@ def _nodes(reader: _Reader, provider: Network, internal: Network, domain: str) -
         if not isinstance(entry, dict):
             reader.reject(key, entry, f"a mapping of {', '.join(sorted(_NODE_KEYS))}")
             continue
-        if entry.get("enabled") is False:
+        enabled = entry.get("enabled", True)
+        if not isinstance(enabled, bool):
+            reader.reject(f"{key}.enabled", enabled, "true or false")
+        elif not enabled:
             continue
         for unknown in sorted(entry.keys() - _NODE_KEYS):
             reader.reject(f"{key}.{unknown}", entry[unknown], f"the keys {', '.join(sorted(_NODE_KEYS))}")
         if not _HOST_NAME.fullmatch(name):
             reader.reject(key, name, "a host name of small letters, digits and dashes")
+        if name == "vip":
+            reader.reject(key, name, "another name; openstack-vip is the virtual address's")
         node = _node(reader, name, entry, provider, internal, domain)
         if node:
             nodes.append(node)
@@ -239,7 +247,7 @@ def _node(
     if offset >= internal.cidr.num_addresses - 1:
         reader.reject(f"{key}.address", str(address), f"one whose host part also fits into {internal.cidr}")
         return None
-    return Node(
+    node = Node(
         name=name,
         domain=domain,
         roles=roles,
@@ -249,6 +257,9 @@ def _node(
         memory=memory,
         disk=disk,
     )
+    if len(node.fqdn) > LONGEST_HOST_NAME:
+        reader.reject(key, node.fqdn, f"a name that makes {LONGEST_HOST_NAME} characters at most with its domain")
+    return node
 
 
 def _roles(reader: _Reader, key: str, value: object) -> frozenset[Role]:
@@ -369,7 +380,7 @@ def _flavor(reader: _Reader, topology: Topology) -> Flavor:
         offered = {
             "vcpus": max(node.vcpus for node in computes),
             "memory": max(node.memory for node in computes) - HOST_MEMORY,
-            "disk": max(node.disk for node in computes),
+            "disk": max(_free(node.disk) for node in computes),
         }
         for key, most in offered.items():
             if getattr(flavor, key) > most:
@@ -377,6 +388,11 @@ def _flavor(reader: _Reader, topology: Topology) -> Flavor:
                     f"flavor.{key}", getattr(flavor, key), f"{most} or less, what the largest compute node can give"
                 )
     return flavor
+
+
+def _free(disk: int) -> int:
+    """GiB that Placement hears of on a disk of that size: ext4 takes a 64th for its inodes, and a journal."""
+    return (63 * disk - 16) // 64
 
 
 def _options(reader: _Reader, site: Site) -> dict[str, Any]:
@@ -421,14 +437,30 @@ def _is_value(value: object) -> bool:
     )
 
 
-def _overrides(reader: _Reader) -> dict[str, str]:
+def _overrides(reader: _Reader, site: Site) -> dict[str, str]:
     overrides = reader.mapping("passwordOverrides")
+    # Files can be rendered only from what is right so far.
+    known = None if reader.findings or not overrides else _passwords(site)
     for name, value in overrides.items():
-        if not re.fullmatch(r"[a-z0-9_]+_(password|secret)", name):
-            reader.reject("passwordOverrides", name, "names such as glance_database_password")
+        if known is not None and name not in known:
+            reader.reject("passwordOverrides", name, f"the names {', '.join(sorted(known))}")
         if not isinstance(value, str) or not PASSWORD.fullmatch(value):
             reader.reject(f"passwordOverrides.{name}", "***", "4 to 64 letters, digits and . _ ~ -")
     return overrides
+
+
+def _passwords(site: Site) -> set[str]:
+    """Names of all passwords and secrets that something of the site has, the operator's own options included."""
+    users = {f"{service.name}_identity_password" for service in site.catalogue if service.has_user}
+    users |= {f"{service.name}_database_password" for service in site.catalogue if service.databases}
+    texts = [
+        text
+        for service in site.catalogue
+        for node in service.nodes(site.topology)
+        for text in (*(file.text for file in site.files(service, node)), *(t.script(site, node) for t in service.tasks))
+    ]
+    named = {name for name in Secrets(master="").names(texts) if name.endswith(("_password", "_secret"))}
+    return users | named | set(GUIDE)
 
 
 def _hypervisor(reader: _Reader, facts: Mapping[str, Any]) -> Hypervisor:

@@ -23,19 +23,20 @@ machine, never before."""
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
-_GUIDE = {
+GUIDE = {
     "root_database_password": "openstack123",
     "openstack_rabbitmq_password": "openstack123",
     "admin_identity_password": "admin",
     "myuser_identity_password": "myuser",
     "neutron_metadata_secret": "2GosJ41hQbkcku8",
 }
+"""The guide's own, besides those of services' database and Keystone users."""
 
 
 def guide_password(name: str) -> str | None:
     """The guide's own, well-known password of that name, or None where the guide has none (chapter 4.1.3)."""
-    if name in _GUIDE:
-        return _GUIDE[name]
+    if name in GUIDE:
+        return GUIDE[name]
     service, _, rest = name.partition("_")
     return {"database_password": f"{service}123", "identity_password": service}.get(rest)
 

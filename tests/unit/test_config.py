@@ -150,6 +150,33 @@ def test_optional_machines_are_present_and_can_be_switched_on() -> None:
             " allowed: 4 to 64 letters, digits and . _ ~ -",
         ),
         (
+            {"passwordOverrides": {"glance_databse_password": "long-enough"}},
+            "openstack-lab:passwordOverrides: 'glance_databse_password' is not allowed; allowed: the names"
+            " admin_identity_password, glance_database_password, glance_identity_password, haproxy_stats_password,"
+            " keystone_database_password, myuser_identity_password, neutron_database_password,"
+            " neutron_identity_password, neutron_metadata_secret, nova_database_password, nova_identity_password,"
+            " openstack_rabbitmq_password, placement_database_password, placement_identity_password,"
+            " root_database_password",
+        ),
+        (
+            {"nodes": with_node("node1", enabled="false")},
+            "openstack-lab:nodes.node1.enabled: 'false' is not allowed; allowed: true or false",
+        ),
+        (
+            {"nodes": with_node("node1", enabled=0)},
+            "openstack-lab:nodes.node1.enabled: 0 is not allowed; allowed: true or false",
+        ),
+        (
+            {"nodes": with_node("vip", roles=["compute"], address="172.16.0.9", vcpus=1, memory=1024, disk=10)},
+            "openstack-lab:nodes.vip: 'vip' is not allowed;"
+            " allowed: another name; openstack-vip is the virtual address's",
+        ),
+        (
+            {"domain": f"{'d' * 49}.local"},
+            f"openstack-lab:nodes.node1: 'openstack-node1.{'d' * 49}.local' is not allowed;"
+            " allowed: a name that makes 64 characters at most with its domain",
+        ),
+        (
             {"masterSecret": "short"},
             "openstack-lab:masterSecret: '***' is not allowed; allowed: 32 characters or more; `make setup` makes one",
         ),
@@ -238,8 +265,8 @@ NANO = {"name": "m1.nano", "vcpus": 1, "memory": 192, "disk": 1}
             "flavor.memory: 1537 is not allowed; allowed: 1536 or less, what the largest compute node can give",
         ),
         (
-            NANO | {"disk": 21},
-            "flavor.disk: 21 is not allowed; allowed: 20 or less, what the largest compute node can give",
+            NANO | {"disk": 20},
+            "flavor.disk: 20 is not allowed; allowed: 19 or less, what the largest compute node can give",
         ),
         (NANO | {"ram": 512}, "flavor.ram: 512 is not allowed; allowed: the keys disk, memory, name, vcpus"),
         (NANO | {"memory": 0}, "flavor.memory: 0 is not allowed; allowed: a number of 64 or more MiB"),
@@ -261,7 +288,7 @@ def test_a_flavor_that_no_node_can_hold_or_that_is_none_is_refused(flavor: dict[
 def test_a_flavor_as_large_as_the_largest_compute_node_is_taken() -> None:
     """Controllers may be larger; they hold no instances."""
     nodes = with_node("node1", memory=4096, vcpus=4, disk=40)
-    assert stacks.load("compact", nodes=nodes, flavor=NANO | {"memory": 3584, "vcpus": 4, "disk": 40}).tenant.instance
+    assert stacks.load("compact", nodes=nodes, flavor=NANO | {"memory": 3584, "vcpus": 4, "disk": 39}).tenant.instance
 
 
 def test_an_instance_needs_a_compute_node() -> None:
@@ -350,6 +377,18 @@ def test_an_option_that_no_file_can_hold_is_refused(value: object) -> None:
         f"openstack-lab:options.nova.nova.conf.DEFAULT.option: {value!r} is not allowed;"
         " allowed: text of one line, a number, true or false, a list of these, or null"
     ]
+
+
+def test_a_password_of_an_operators_own_option_can_be_given() -> None:
+    """Its name is known by its placeholder."""
+    options = {"keystone": {"keystone.conf": {"ldap": {"password": "@ldap_secret@"}}}}
+    secrets = stacks.load("lab", options=options, passwordOverrides={"ldap_secret": "long-enough"}).secrets
+    assert secrets.value("ldap_secret") == "long-enough"
+
+
+def test_a_host_name_of_64_characters_is_taken() -> None:
+    nodes = stacks.load("compact", domain="d" * 36 + ".local").site.topology.nodes
+    assert max(len(node.fqdn) for node in nodes) == 64
 
 
 def test_an_option_is_not_taken_from_what_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
