@@ -107,25 +107,19 @@ WantedBy=timers.target
 """Weeks since 1970 begin on Thursdays."""
 
 
+_CREDENTIAL_KEYS = "/etc/keystone/credential-keys"
+
+
 def _keys(_site: Site, _node: Node) -> str:
-    return (
-        f"""install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys
-run_as keystone {_TOKEN_KEYS} {_TOKEN_SEED} /etc/keystone/fernet-keys
-"""
-        + """seed_keys() {  # DIRECTORY KEY...: what `keystone-manage fernet_setup` leaves, without its start-up time
-  local directory=$1 number=0 key
-  shift
-  install -d -m 0700 -o keystone -g keystone "$directory"
-  [ -z "$(ls "$directory")" ] || return 0
-  for key; do
-    (umask 077; printf %s "$key" > "$directory/$number")
-    number=$((number + 1))
-  done
-  chown keystone:keystone "$directory"/*
-}
-seed_keys /etc/keystone/credential-keys "${secret[credential_0_fernet]}" "${secret[credential_1_fernet]}"
-"""
+    """Token keys of this week; and what `keystone-manage credential_setup` leaves, without its start-up time."""
+    credentials = "".join(
+        f"[ -e {_CREDENTIAL_KEYS}/{number} ] ||"
+        f" file {_CREDENTIAL_KEYS}/{number} keystone:keystone 0600 < <(printf %s @credential_{number}_fernet@)\n"
+        for number in (0, 1)
     )
+    return f"""install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys {_CREDENTIAL_KEYS}
+run_as keystone {_TOKEN_KEYS} {_TOKEN_SEED} /etc/keystone/fernet-keys
+{credentials}"""
 
 
 def own_roles(release: Release) -> tuple[str, ...]:

@@ -117,6 +117,23 @@ def test_a_machine_is_set_up_once_and_left_alone_the_second_time(node: str, tmp_
     assert [each for each in second.values() if each[1] or "wrote" in each[0]] == []
 
 
+def test_keystone_keys_that_are_missing_are_written_and_others_left_alone(machine: StandIn) -> None:
+    """As when a run was killed between two of them, or somebody has changed one since."""
+    keys = commands("controller1")["keystone-controller1-keys"]
+    directory = machine.root / "etc/keystone/credential-keys"
+    machine.library("true")
+    (machine.root / "usr/local/sbin/keystone-token-keys").symlink_to("/bin/true")
+    assert machine.run(keys.inputs["create"], keys.inputs["stdin"]).returncode == 0
+    first, second = ((directory / name).read_text() for name in ("0", "1"))
+    assert len(first) == len(second) == 44
+    (directory / "0").write_text("changed")
+    (directory / "1").unlink()
+    assert machine.run(keys.inputs["create"], keys.inputs["stdin"]).returncode == 0
+    assert (directory / "0").read_text() == "changed"
+    assert (directory / "1").read_text() == second
+    assert sorted(file.name for file in directory.iterdir()) == ["0", "1"]
+
+
 @pytest.mark.parametrize(
     ("environment", "state"),
     [({}, ",203.0.113.5,2,,-0.001234,Normal\n"), ({"SILENT": "1"}, "no answer from time1.aliyun.com\n")],
