@@ -58,6 +58,10 @@ answers_tcp() { # ADDRESS PORT
   timeout 5 bash -c ": </dev/tcp/$1/$2"
 }
 
+has_address() { # INTERFACE
+  ip -4 -o address show dev "$1" | grep -q .
+}
+
 file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched where nothing differs.
   local path=$1 owner=$2 mode=$3 content name lock
   content=$(cat && printf .)
@@ -202,10 +206,6 @@ network_centos() { # BRIDGE: the network scripts anew, unless the bridge has its
   systemctl restart network.service
   wait_for "an address on $1" 60 has_address "$1"
   echo "moved the address to $1"
-}
-
-has_address() { # INTERFACE
-  ip -4 -o address show dev "$1" | grep -q .
 }
 
 firewall_centos() { # FILE BRIDGE: the default zone takes in what the file says, now and after a boot, and nothing else

@@ -189,7 +189,8 @@ ZED_DEBIAN12 = Release(
                 _networkd("prov0.network", _agent_end),
                 _networkd("br0.network", _bridge_network),
             ),
-            activate="networkctl reload",
+            # It answers before all is done.
+            activate=f"networkctl reload\nwait_for 'an address on {_BRIDGE}' 60 has_address {_BRIDGE}",
         ),
         "firewall": Packaging(
             packages=("nftables",),

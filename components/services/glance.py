@@ -27,7 +27,7 @@ def _glance_api_conf(site: Site, node: Node) -> Ini:
 GLANCE = Service(
     name="glance",
     roles=(Role.CONTROLLER,),
-    after=("mariadb", "memcached", "haproxy", "keepalived"),
+    after=("network", "mariadb", "memcached", "haproxy", "keepalived"),
     files=(
         ConfigFile(path="/etc/glance/glance-api.conf", content=_glance_api_conf, group="glance", mode="0640"),
         ConfigFile(path="/root/glance-restart.sh", content=scripts.restart("glance"), mode="0755"),

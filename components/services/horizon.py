@@ -47,7 +47,7 @@ WEBROOT = "{PATH}/"
 HORIZON = Service(
     name="horizon",
     roles=(Role.CONTROLLER,),
-    after=("memcached", "haproxy", "keepalived", "keystone"),
+    after=("network", "memcached", "haproxy", "keepalived", "keystone"),
     files=(ConfigFile(path="/etc/openstack-dashboard/local_settings", content=_local_settings),),
     listeners=(Listener(name="openstack", port=PORT, mode=Mode.HTTP, sticky=True, path=f"{PATH}/auth/login/"),),
 )

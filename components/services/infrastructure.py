@@ -32,7 +32,10 @@ TIME = Service(name="time", roles=EVERY_ROLE)
 
 
 NETWORK = Service(name="network", roles=EVERY_ROLE)
-"""A permanent bridge that holds the node's address, so that Neutron's agent never takes it; all the release's."""
+"""A permanent bridge that holds the node's address, so that Neutron's agent never takes it; all the release's.
+
+What binds that address comes after it: it has none while it moves.
+"""
 
 
 def _openstack_cnf(_site: Site, node: Node) -> Ini:
@@ -67,6 +70,7 @@ SQL
 MARIADB = Service(
     name="mariadb",
     roles=(Role.DATABASE,),
+    after=("network",),
     files=(ConfigFile(path="/etc/my.cnf.d/openstack.cnf", content=_openstack_cnf),),
     tasks=(Task(name="secure", script=_secure_database, when=When.AFTER_START, once=False),),
     listeners=(
@@ -110,6 +114,7 @@ def _definitions(site: Site, _node: Node) -> str:
 RABBITMQ = Service(
     name="rabbitmq",
     roles=(Role.DATABASE,),
+    after=("network",),
     files=(
         ConfigFile(path="/etc/rabbitmq/rabbitmq.conf", content=_rabbitmq_conf),
         ConfigFile(path="/etc/rabbitmq/rabbitmq-env.conf", content=_rabbitmq_env),
@@ -132,6 +137,7 @@ RABBITMQ = Service(
 MEMCACHED = Service(
     name="memcached",
     roles=(Role.DATABASE,),
+    after=("network",),
     listeners=(Listener(name="memcached", port=11211, speaks_http=False, single=True, clients=(Role.CONTROLLER,)),),
 )
 """One cache for Keystone tokens, auth_token middleware and dashboard sessions."""

@@ -150,7 +150,7 @@ run_as keystone keystone-manage bootstrap --bootstrap-region-id {site.region} \\
 KEYSTONE = Service(
     name="keystone",
     roles=(Role.CONTROLLER,),
-    after=("mariadb", "memcached", "haproxy", "keepalived"),
+    after=("network", "mariadb", "memcached", "haproxy", "keepalived"),
     files=(
         ConfigFile(path="/etc/keystone/keystone.conf", content=_keystone_conf, group="keystone", mode="0640"),
         ConfigFile(path=_TOKEN_SEED, content=constant("@token_fernet@\n"), group="keystone", mode="0640"),

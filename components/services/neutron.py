@@ -145,7 +145,7 @@ CONFIGURATION = ConfigFile(path="/etc/neutron/neutron.conf", content=_neutron_co
 NEUTRON = Service(
     name="neutron",
     roles=(Role.CONTROLLER,),
-    after=("mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone"),
+    after=("network", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "keystone"),
     files=(
         CONFIGURATION,
         ConfigFile(path="/etc/neutron/plugins/ml2/ml2_conf.ini", content=_ml2_conf, group="neutron"),

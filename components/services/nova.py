@@ -116,7 +116,7 @@ CONFIGURATION = ConfigFile(path="/etc/nova/nova.conf", content=_nova_conf, group
 NOVA = Service(
     name="nova",
     roles=(Role.CONTROLLER,),
-    after=("mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "placement", CATALOG),
+    after=("network", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "placement", CATALOG),
     files=(
         CONFIGURATION,
         ConfigFile(path="/etc/nova/cell0.conf", content=_cell0_conf, group="nova", mode="0640"),

@@ -19,7 +19,7 @@ def _placement_conf(site: Site, _node: Node) -> Ini:
 PLACEMENT = Service(
     name="placement",
     roles=(Role.CONTROLLER,),
-    after=("mariadb", "memcached", "haproxy", "keepalived"),
+    after=("network", "mariadb", "memcached", "haproxy", "keepalived"),
     files=(
         ConfigFile(path="/etc/placement/placement.conf", content=_placement_conf, group="placement", mode="0640"),
         ConfigFile(path="/root/placement-api.sh", content=scripts.restart("placement"), mode="0755"),

@@ -144,6 +144,13 @@ def test_only_starts_have_triggers() -> None:
         ("keystone-controller1-start", "keystone-controller1-keys"),
         ("glance-controller1-start", "glance-migrate-glance"),
         ("keepalived-haproxy1-start", "network-haproxy1-start"),
+        ("mariadb-mysql-master-start", "network-mysql-master-start"),
+        ("rabbitmq-mysql-master-start", "network-mysql-master-start"),
+        ("memcached-mysql-master-start", "network-mysql-master-start"),
+        *(
+            (f"{service}-controller1-start", "network-controller1-start")
+            for service in ("keystone", "glance", "placement", "nova", "neutron", "horizon")
+        ),
         ("keystone-controller1-files", "controller1-packages"),
         ("placement-controller1-start", "placement-migrate-placement"),
         ("nova-controller1-start", "placement-controller1-start"),
@@ -164,6 +171,14 @@ def test_only_starts_have_triggers() -> None:
 def test_a_step_waits_for_what_it_needs(later: str, earlier: str) -> None:
     """Directly, as the service's data says."""
     assert earlier in engine.commands(engine.run("lab"))[later].dependencies
+
+
+def test_a_node_waits_for_its_own_network_alone() -> None:
+    """Which is up long before the last one's."""
+    commands = engine.commands(engine.run("lab"))
+    for name, command in commands.items():
+        networks = {each for each in command.dependencies if each.startswith("network-") and each.endswith("-start")}
+        assert networks <= {f"network-{runs_on(command)}-start"}, name
 
 
 EPOXY = json.dumps({"release": "epoxy-debian13"})
