@@ -7,6 +7,7 @@ while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
 exec </dev/null
 
 units=() logs=() files=() waiting_for="" files_lock=/run/openstack-lab.files markers=/run/openstack-lab
+policy=/usr/sbin/policy-rc.d
 
 mask() { # standard input with every secret of this script replaced
   local text name
@@ -78,9 +79,10 @@ file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched w
     rm "$path.new"
   else
     mv -f "$path.new" "$path"
-    ! command -v restorecon >/dev/null || restorecon -F "$path"
     echo "wrote $path"
   fi
+  # Also where nothing differs: a run may have been killed before it got here.
+  ! command -v restorecon >/dev/null || restorecon -F "$path"
   exec {lock}>&-
 }
 
@@ -149,15 +151,19 @@ absent_debian() { # PACKAGE...: prints those that are not installed
     <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort)
 }
 
-install_debian() { # PACKAGE...: a mirror is asked for what the template has not kept
+install_debian() { # PACKAGE...: a mirror is asked for what the template has not kept; none of them starts
   local kept=/usr/share/openstack-lab/packages.list
-  [ -n "$(absent_debian "$@")" ] || return 0
-  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-  chmod +x /usr/sbin/policy-rc.d
+  if [ -z "$(absent_debian "$@")" ]; then
+    rm -f "$policy" # of a run that was killed
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
   export DEBIAN_FRONTEND=noninteractive
+  dpkg --configure -a # what a reset has left half done
   { [ -e "$kept" ] && apt_install -o "Dir::Etc::SourceList=$kept" -o Dir::Etc::SourceParts=- -- "$@"; } ||
     apt_install -- "$@"
-  rm /usr/sbin/policy-rc.d
+  rm "$policy"
   echo "installed $*"
 }
 

@@ -129,6 +129,61 @@ def test_units_are_restarted_for_other_files_only(tmp_path: Path) -> None:
     assert not restarted("two", "bbbb")
 
 
+DPKG = """\
+#!/bin/sh
+# dpkg-query, dpkg and apt-get: one package, installed or not.
+here=${0%/*}
+policy=$([ -x "$here/policy-rc.d" ] && echo ", nothing starts")
+case ${0##*/} in
+  dpkg-query) cat "$here/status" ;;
+  *)
+    echo "${0##*/} $*$policy" >>"$here/said"
+    case " $* " in *" install "*) echo "installed chrony" >"$here/status" ;; esac
+    ;;
+esac
+"""
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A directory with package tools of the test's own, and what they say."""
+    for name in ("dpkg-query", "dpkg", "apt-get"):
+        (tmp_path / name).write_text(DPKG)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def installed(packages: Path) -> list[str]:
+    """Run the step that installs a package; what it had the tools do."""
+    script = f"PATH={packages}:$PATH policy={packages}/policy-rc.d\ninstall_debian chrony"
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    said = packages / "said"
+    lines = said.read_text().splitlines() if said.exists() else []
+    said.unlink(missing_ok=True)
+    return lines
+
+
+@pytest.mark.parametrize("status", ["", "half-configured chrony\n"], ids=["nothing there", "a reset in its middle"])
+def test_packages_are_installed_whatever_a_reset_has_left(packages: Path, status: str) -> None:
+    """APT does nothing before dpkg has ended what it was at; nothing starts before it has its files."""
+    (packages / "status").write_text(status)
+    configure, update, install = installed(packages)
+    assert configure == "dpkg --configure -a, nothing starts"
+    assert update.endswith(" update, nothing starts")
+    assert install.endswith(" install --yes --no-install-recommends -- chrony, nothing starts")
+    assert not (packages / "policy-rc.d").exists()
+    assert installed(packages) == []
+
+
+def test_what_a_killed_run_forbade_may_start_again(packages: Path) -> None:
+    """Killed behind the last package, and before it was allowed again."""
+    (packages / "status").write_text("installed chrony\n")
+    (packages / "policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+    assert installed(packages) == []
+    assert not (packages / "policy-rc.d").exists()
+
+
 def test_tcp_and_http_answers_are_told_apart_from_silence() -> None:
     """Port 1 on loopback is closed."""
     assert run("answers_tcp 127.0.0.1 1").returncode != 0
