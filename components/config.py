@@ -327,7 +327,9 @@ def _check_topology(reader: _Reader, topology: Topology) -> None:
 def _tenant(reader: _Reader, topology: Topology) -> TenantConfig:
     tenant = TenantConfig(
         image_name=reader.matching("imageName", re.compile(r"\S+"), "a name without blanks"),
-        physical_network=reader.one_of("physicalNetwork", (PHYSICAL_NETWORK,)),
+        physical_network=reader.matching(
+            "physicalNetwork", re.compile(PHYSICAL_NETWORK), f"{PHYSICAL_NETWORK}; the agents map no other network"
+        ),
         pool=_pool(reader, topology),
         flavor=_flavor(reader, topology),
         instance=reader.truth("instance"),

@@ -246,7 +246,7 @@ def test_a_machine_that_is_switched_off_holds_no_address() -> None:
 def test_a_physical_network_that_no_agent_knows_is_refused() -> None:
     """The agents map one name to the provider network."""
     assert findings(physicalNetwork="physnet1") == [
-        "openstack-lab:physicalNetwork: 'physnet1' is not allowed; allowed: provider"
+        "openstack-lab:physicalNetwork: 'physnet1' is not allowed; allowed: provider; the agents map no other network"
     ]
 
 
