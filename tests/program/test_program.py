@@ -437,9 +437,9 @@ def test_a_changed_option_touches_one_file_and_one_restart() -> None:
     assert text.replace("debug = true\n", "") == before["glance-controller1-files"].inputs["create"]
 
 
-def ini_files() -> list[tuple[str, str]]:
-    """Service and name of every INI file of the catalogue."""
-    site = stacks.load("lab").site
+def ini_files(release: str = "zed-debian12") -> list[tuple[str, str]]:
+    """Service and name of every INI file that a release has."""
+    site = stacks.load("lab", release=release).site
     return [
         (service.name, file.name)
         for service in site.catalogue
@@ -469,14 +469,16 @@ def test_an_option_of_any_service_restarts_what_reads_the_file_and_nothing_else(
         assert "value" not in text.replace("\n[lab_test]\noption = value\n", "", 1)
 
 
-@pytest.mark.parametrize(("service", "file"), ini_files())
-def test_services_that_share_a_file_agree_on_its_text(service: str, file: str) -> None:
+@pytest.mark.parametrize(
+    ("release", "service", "file"), [(release, *each) for release in RELEASES for each in ini_files(release)]
+)
+def test_services_that_share_a_file_agree_on_its_text(release: str, service: str, file: str) -> None:
     """Each of them writes it, so that the last one would win: whatever an operator sets, whatever roles a node has."""
     options = {service: {file: {"lab_test": {"option": "value"}}}}
     alone = stacks.values("compact")["nodes"]["controller1"]
     alone |= {"roles": ["controller", "database", "loadbalancer", "compute"], "memory": 8192}
-    for config in (stacks.load("lab", options=options), stacks.load("lab", options=options, nodes={"alone": alone})):
-        site = config.site
+    for nodes in (stacks.values("lab")["nodes"], {"alone": alone}):
+        site = stacks.load("lab", release=release, options=options, nodes=nodes).site
         for node in site.topology.nodes:
             texts: dict[str, set[str]] = {}
             for each in site.catalogue:

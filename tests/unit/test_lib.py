@@ -1,6 +1,9 @@
 """The shell library, run by a real bash as the machines do."""
 
+import http.server
 import subprocess
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,6 +185,33 @@ def test_what_a_killed_run_forbade_may_start_again(packages: Path) -> None:
     (packages / "policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     assert installed(packages) == []
     assert not (packages / "policy-rc.d").exists()
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    """Answers with the status that the path names."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/")))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where somebody answers on loopback."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (300, True), (401, True), (404, True), (503, False)])
+def test_an_answer_is_the_service_s_own_unless_a_proxy_gives_it(port: int, status: int, *, answers: bool) -> None:
+    """Keystone lists its versions with 300, others want a token; HAProxy without a server behind it says 503."""
+    assert (run(f"answers_http http://127.0.0.1:{port}/{status}").returncode == 0) == answers
+    assert run(f"answers_tcp 127.0.0.1 {port}").returncode == 0
 
 
 def test_tcp_and_http_answers_are_told_apart_from_silence() -> None:
