@@ -21,6 +21,26 @@ def test_what_a_killed_bake_left_is_removed_by_the_next(tmp_path: Path, monkeypa
     assert [file.name for file in tmp_path.iterdir()] == ["zed-debian12-0.qcow2"]
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (
+            "Types: deb\nURIs: https://user:p%40ss@mirror.example:8080/debian http://mirror.example/debian@2\n",
+            "Types: deb\nURIs: https://mirror.example:8080/debian http://mirror.example/debian@2\n",
+        ),
+        (
+            "# https://me@mirror.example/\ndeb [trusted=yes] http://u:secret@mirror.example/debian bookworm main\n",
+            "# https://mirror.example/\ndeb [trusted=yes] http://mirror.example/debian bookworm main\n",
+        ),
+        ("deb https://mirror.example bookworm main\n", "deb https://mirror.example bookworm main\n"),
+    ],
+    ids=["sources", "list", "without any"],
+)
+def test_guests_get_the_operator_s_sources_without_passwords(given: str, kept: str) -> None:
+    """Anybody in a machine may read them; the bake itself needs them."""
+    assert bake.without_users(given) == kept
+
+
 def test_only_root_bakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(StepError, match="the template zed-debian12 is not baked yet, and only root can do that"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -100,7 +101,7 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
     if apt_sources:
         mirrors = work / f"template{apt_sources.suffix}"
         shutil.copyfile(apt_sources, mirrors)
-        in_guests = mirrors.read_text()
+        in_guests = without_users(mirrors.read_text())
     else:
         found = sources.of_machine(recipe.suites, recipe.origin)
         mirrors = work / "template.sources"
@@ -126,6 +127,11 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
         file.unlink(missing_ok=True)
     (root / "etc/apt/sources.list.d" / f"debian{mirrors.suffix}").write_text(in_guests)
     (root / "etc/apt/apt.conf.d/90mirror").write_text("".join(f"{line}\n" for line in sources.for_guests(settings)))
+
+
+def without_users(text: str) -> str:
+    """The text of APT's sources with users and passwords taken out of its addresses, fit for anybody to read."""
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _inside(recipe: Recipe, root: Path, *command: str, log: str, timeout: float) -> None:
