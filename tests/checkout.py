@@ -18,10 +18,11 @@ def copy_to(directory: Path) -> None:
     ).stdout
     for name in listed.split("\0"):
         source = paths.CHECKOUT / name
-        if name and source.is_file():
+        # A template's link may point to what only the template has.
+        if name and (source.is_file() or source.is_symlink()):
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+            shutil.copy2(source, target, follow_symlinks=False)
     for file in directory.glob("Pulumi.*.yaml"):
         file.write_text(clean.without_secrets(file.name, file.read_text()))
     (directory / ".venv").unlink(missing_ok=True)
