@@ -4,7 +4,7 @@ TOOLS = .venv/bin/python -m tools --stack $(STACK)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up preview refresh destroy verify repair rotate status logs snapshot restore clone snapshots backup restore-db backups shell test e2e faults clean
+.PHONY: help setup up preview refresh destroy verify repair rotate status logs snapshot restore clone snapshots backup restore-db backups ssh shell test e2e faults clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,7 @@ snapshots: ## List the snapshots (DELETE=NAME: delete one first)
 backup: ## Keep all databases and token keys as NAME, encrypted
 restore-db: ## Load databases and token keys as they were at backup NAME
 backups: ## List the backups
+ssh: ## Root's shell on machine NODE (RUN=COMMAND: that command there)
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes (RELEASE=…: another release, TEMPLATE=FILE: from that cloud image)
@@ -48,6 +49,10 @@ snapshot restore backup restore-db:
 clone:
 	@test -n "$(NAME)" -a -n "$(TO)" || { echo "error: clone wants two names: make clone NAME=… TO=…" >&2; exit 1; }
 	@$(TOOLS) clone "$(NAME)" "$(TO)"
+
+ssh:
+	@test -n "$(NODE)" || { echo "error: ssh wants a machine: make ssh NODE=…" >&2; exit 1; }
+	@$(TOOLS) ssh "$(NODE)" $(if $(value RUN),"$$RUN")
 
 test e2e faults:
 	@python3 tools/bootstrap.py --dev

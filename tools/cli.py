@@ -378,6 +378,10 @@ def _logs(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.logs")
 
 
+def _ssh(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.login")
+
+
 def _clocks(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.clocks")
 
@@ -429,6 +433,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "backups": (_backups, "list the backups"),
     "orphans": (_orphans, "delete what a killed engine was making in the cloud"),
     "clocks": (_clocks, "set the machines' clocks by this machine's"),
+    "ssh": (_ssh, "root's shell on NODE, or one command there"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),

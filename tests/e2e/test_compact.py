@@ -68,6 +68,13 @@ def test_a_second_up_changes_nothing_and_restarts_nothing(lab: Lab) -> None:
     assert lab.started() == before
 
 
+def test_somebody_logs_in_to_a_machine(lab: Lab) -> None:
+    """As root, by the machine's name; the key is in no file afterwards."""
+    output = lab.make("ssh", "NODE=node1", "RUN=id --user --name; hostname --fqdn", seconds=120)
+    assert output == "root\nopenstack-node1.magedu.local\n"
+    assert list((CHECKOUT / ".lab").glob("login-*")) == []
+
+
 def test_a_refresh_of_a_healthy_lab_changes_nothing(lab: Lab) -> None:
     """What Pulumi knows is what is there."""
     output = lab.inside("pulumi", "refresh", "--stack", STACK, "--yes", "--non-interactive", seconds=600)
