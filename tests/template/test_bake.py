@@ -1,6 +1,9 @@
 """A bake takes minutes and gigabytes; its end is tested by the labs that boot from it, its beginning here."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,30 @@ def test_what_a_killed_bake_left_is_removed_by_the_next(tmp_path: Path, monkeypa
     with pytest.raises(StepError, match=r"GiB free, \d+ GiB needed to bake a template"):
         bake.make(recipe.load(recipe.DEFAULT), tmp_path / "zed-debian12-1.qcow2", None)
     assert [file.name for file in tmp_path.iterdir()] == ["zed-debian12-0.qcow2"]
+
+
+BAKE = """
+import subprocess, sys
+from tools.template import bake
+subprocess.run([*bake.cut_off(), "sh", "-c", sys.argv[1]])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces are root's")
+def test_nothing_goes_on_for_a_killed_bake(tmp_path: Path) -> None:
+    """Whatever its programs have started; they would write into what the next one clears away."""
+    beats = tmp_path / "beats"
+    script = f"(for beat in $(seq 500); do echo >>{beats}; sleep 0.02; done) & wait"
+    with subprocess.Popen([sys.executable, "-c", BAKE, script], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 10
+        while not beats.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+    time.sleep(0.3)
+    size = beats.stat().st_size
+    time.sleep(0.3)
+    assert beats.stat().st_size == size
 
 
 @pytest.mark.parametrize(

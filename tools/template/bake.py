@@ -110,7 +110,7 @@ def _install(recipe: Recipe, root: Path, work: Path, apt_sources: Path | None) -
     proxies = {name: os.environ[name] for name in _PROXIES if name in os.environ}
     steps.run(
         [
-            *mounts.unshare(),
+            *cut_off(),
             *("mmdebstrap", "--mode=root", "--variant=apt", "--format=directory"),
             # Their files stay, for customise.sh.
             "--skip=essential/unlink,cleanup/apt/cache",
@@ -140,8 +140,12 @@ def _inside(recipe: Recipe, root: Path, *command: str, log: str, timeout: float)
 
 
 def _enter(recipe: Recipe, root: Path, *command: str) -> list[str | Path]:
-    unshare = [*mounts.unshare(), "--net", "--pid", "--fork", "--kill-child"]
-    return [*unshare, HERE / "chroot.sh", root, recipe.directory, *command]
+    return [*cut_off(), "--net", HERE / "chroot.sh", root, recipe.directory, *command]
+
+
+def cut_off() -> list[str]:
+    """The words that run a command in mount and process namespaces of its own, which end with this process, too."""
+    return ["setpriv", "--pdeathsig", "KILL", *mounts.unshare(), "--pid", "--fork", "--kill-child"]
 
 
 def _options(recipe: Recipe, root: Path) -> str:
