@@ -349,21 +349,23 @@ def _clean(arguments: argparse.Namespace) -> int:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    # The tests make stacks of their own, and plan without a template: a bake would be most of the time.
-    with steps.lock(paths.STATE / "setup.lock"):
-        toolchain.ensure()
-        hypervisor.ensure()
-    return suite.test(arguments.options)
+    return _suite(suite.test, arguments)
 
 
 def _e2e(arguments: argparse.Namespace) -> int:
-    set_up(arguments.stack)
-    return suite.e2e(arguments.options)
+    return _suite(suite.e2e, arguments)
 
 
 def _faults(arguments: argparse.Namespace) -> int:
-    set_up(arguments.stack)
-    return suite.faults(arguments.options)
+    return _suite(suite.faults, arguments)
+
+
+def _suite(run: Callable[[Sequence[str]], int], arguments: argparse.Namespace) -> int:
+    # The tests make stacks and labs of their own; none of this checkout's needs to be there, nor a template.
+    with steps.lock(paths.STATE / "setup.lock"):
+        toolchain.ensure()
+        hypervisor.ensure()
+    return run(arguments.options)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
