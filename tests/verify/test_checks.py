@@ -974,6 +974,7 @@ def test_verify_prints_json(lab: Config, asked: Callable[..., None], capsys: pyt
             "detail": "held by no node",
             "hint": "on haproxy1: journalctl -u keepalived.service",
             "repairs": [],
+            "lasts": False,
         }
     ]
 

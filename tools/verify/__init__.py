@@ -65,7 +65,7 @@ def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
         rows = checks.rows(config, ask.everything(config, clients))
         wrong = [row for row in rows if not row.ok]
         seconds = time.monotonic() - begun
-        if not wrong or seconds >= patience or any(map(checks.lasts, wrong)):
+        if not wrong or seconds >= patience or any(row.lasts for row in wrong):
             return rows
         named = ", ".join(f"{row.check} {row.subject}" for row in wrong)
         print(

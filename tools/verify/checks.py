@@ -32,11 +32,6 @@ def rows(config: Config, answers: Answers) -> list[Row]:
     return [row for name, check in CHECKS.items() for row in named(name, check(config, answers))]
 
 
-def lasts(row: Row) -> bool:
-    """Whether what is wrong stays so until somebody does something about it."""
-    return row.hint == drift.REPAIR or row.hint.endswith(MAKE_ROOM)
-
-
 def named(check: str, findings: Iterable[Finding]) -> list[Row]:
     """Findings under their check's name."""
     return [
@@ -47,6 +42,7 @@ def named(check: str, findings: Iterable[Finding]) -> list[Row]:
             detail=finding.detail,
             hint="" if finding.ok else finding.hint,
             repairs=() if finding.ok else finding.repairs,
+            lasts=finding.lasts and not finding.ok,
         )
         for finding in findings
     ]
@@ -63,7 +59,9 @@ def _nodes(config: Config, answers: Answers) -> Iterator[Finding]:
 def _disks(config: Config, answers: Answers) -> Iterator[Finding]:
     for node, report in drift.answering(config, answers):
         detail = f"{report.free:,} MiB free" + ("" if report.free >= FREE else f", fewer than {FREE}")
-        yield Finding(subject=node.name, ok=report.free >= FREE, detail=detail, hint=f"on {node.name}: {MAKE_ROOM}")
+        yield Finding(
+            subject=node.name, ok=report.free >= FREE, detail=detail, hint=f"on {node.name}: {MAKE_ROOM}", lasts=True
+        )
 
 
 def _clocks(config: Config, answers: Answers) -> Iterator[Finding]:

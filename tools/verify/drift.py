@@ -40,6 +40,7 @@ def _files(config: Config, answers: Answers) -> Iterator[Finding]:
             ok=not faults,
             detail="; ".join(faults) or f"{len(expected)} as the lab wrote them",
             hint=REPAIR,
+            lasts=True,
             repairs=tuple(dict.fromkeys(repairs)),
         )
 
@@ -73,6 +74,7 @@ def _packages(config: Config, answers: Answers) -> Iterator[Finding]:
             ok=not absent,
             detail=f"not installed: {', '.join(absent)}" if absent else f"{len(wanted)} installed",
             hint=REPAIR,
+            lasts=True,
             repairs=(f"{node.name}-packages", *_touched(config, node, absent)),
         )
 
@@ -102,6 +104,7 @@ def _grants(config: Config, answers: Answers) -> Iterator[Finding]:
             ok=not lost,
             detail=f"lost: {', '.join(lost)}" if lost else f"all on {', '.join(service.databases)}",
             hint=REPAIR,
+            lasts=True,
             repairs=(service.step(GRANT),),
         )
 
@@ -132,6 +135,7 @@ def _roles(config: Config, answers: Answers) -> Iterator[Finding]:
             ok=ok,
             detail=f"{each.role} in {each.project}" if ok else f"does not have role {each.role} in {each.project}",
             hint=REPAIR,
+            lasts=True,
             repairs=(resource,),
         )
 

@@ -217,13 +217,17 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at; `hint` says where to look when it is wrong, `repairs` names the resources that mend it."""
+    """One thing looked at; `hint` says where to look when it is wrong, `repairs` names the resources that mend it.
+
+    `lasts`: it would stay wrong until somebody does something about it.
+    """
 
     subject: str
     ok: bool
     detail: str
     hint: str
     repairs: tuple[str, ...] = ()
+    lasts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,3 +240,4 @@ class Row:
     detail: str
     hint: str
     repairs: tuple[str, ...]
+    lasts: bool
