@@ -52,7 +52,7 @@ clone:
 
 ssh:
 	@test -n "$(NODE)" || { echo "error: ssh wants a machine: make ssh NODE=…" >&2; exit 1; }
-	@$(TOOLS) ssh "$(NODE)" $(if $(value RUN),"$$RUN")
+	@$(TOOLS) ssh "$(NODE)" $(if $(value RUN),'$(subst ','\'',$(value RUN))')
 
 test e2e faults:
 	@python3 tools/bootstrap.py --dev

@@ -15,7 +15,7 @@ NAME = f"oslab-{LAB_ID}"
 STATE = CHECKOUT / ".lab"
 LOGS = STATE / "log"
 HOST_FACTS = STATE / "host.json"
-"""What set-up found out about this machine, read by the program (see `components/host.py`)."""
+"""What set-up found out about this machine, read by the program (see `components/config.py`)."""
 
 CLIENTS = STATE / "openrc"
 """Client environment files and the tenant's key, a directory for each stack; written by the program."""

@@ -1,8 +1,10 @@
 """`make rotate`: another master secret, or another value of one password. The next update carries it everywhere."""
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
+from components.config import Config
 from tools import known_secrets, stack, stack_values
 from tools.steps import StepError
 
@@ -10,11 +12,12 @@ from tools.steps import StepError
 def change(stack_name: str, draft: Path, secret_name: str = "") -> None:
     """Draw the secret anew in a copy of the stack's file; no name means all: the master secret, and each override.
 
+    What only the operator's own options name stays as it is: somebody else knows it, such as an LDAP server.
     StepError, with nothing changed, for a name that is none, or where no password follows from the master secret.
     """
     config = stack_values.complete(stack_name)
+    allowed = _passwords(config)
     if secret_name:
-        allowed = sorted(name for name in known_secrets.names(config) if name.endswith(("_password", "_secret")))
         if secret_name not in allowed:
             raise StepError(
                 f"NAME: {secret_name!r} is no password of stack {stack_name}; allowed: {', '.join(allowed)}"
@@ -29,8 +32,15 @@ def change(stack_name: str, draft: Path, secret_name: str = "") -> None:
     if not config.secrets.machine:
         stack.set_secret(stack_name, draft, "machineSecret", config.secrets.master)
     stack.set_secret(stack_name, draft, "masterSecret", secrets.token_urlsafe(32))
-    for name in config.secrets.overrides:
+    for name in (name for name in config.secrets.overrides if name in allowed):
         _override(stack_name, draft, name)
+
+
+def _passwords(config: Config) -> list[str]:
+    """Names of all passwords and secrets that are the lab's own."""
+    site, secrets = replace(config.site, options={}), replace(config.secrets, overrides={})
+    names = known_secrets.names(replace(config, site=site, secrets=secrets))
+    return sorted(name for name in names if name.endswith(("_password", "_secret")))
 
 
 def _override(stack_name: str, draft: Path, secret_name: str) -> None:

@@ -318,7 +318,7 @@ def _ensure_passphrase(stack: str, settings: Mapping[str, Any]) -> None:
 def _other_passphrase(stack: str) -> str:
     return (
         "set PULUMI_CONFIG_PASSPHRASE_FILE to a file with the right one; or, to start anew, "
-        f"delete encryptionsalt and {MASTER_SECRET} from Pulumi.{stack}.yaml"
+        f"delete encryptionsalt and every entry with `secure:`, such as {MASTER_SECRET}, from Pulumi.{stack}.yaml"
     )
 
 

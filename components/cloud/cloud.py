@@ -1,7 +1,7 @@
 """The third layer: everything inside the cloud.
 
-Two provider instances, since the provider keeps the catalog of its first authentication: `identity` works as soon as
-Keystone answers, `cloud` waits until every endpoint exists and every service answers.
+Three provider instances, since the provider keeps user and catalog of its first authentication: `identity` works as
+soon as Keystone answers; `cloud` and the user's own, `tenant`, wait until all endpoints exist and all services answer.
 """
 
 import pulumi

@@ -48,6 +48,21 @@ def test_another_master_secret_ends_the_passwords_that_do_not_follow_from_it(
     assert put.keys() == {"masterSecret", "machineSecret", "passwordOverrides.admin_identity_password"}
 
 
+LDAP = {
+    "options": {"keystone": {"keystone.conf": {"ldap": {"password": "@ldap_secret@"}}}},
+    "passwordOverrides": {"ldap_secret": "known-to-the-LDAP-server"},
+}
+
+
+def test_a_secret_of_the_operator_s_own_options_stays(put: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else has it, too."""
+    monkeypatch.setattr(stack_values, "complete", lambda _: stacks.load("lab", **LDAP))
+    rotate.change("lab", DRAFT)
+    assert put.keys() == {"masterSecret", "machineSecret"}
+    with pytest.raises(StepError, match="'ldap_secret' is no password of stack lab; allowed: admin_identity_password,"):
+        rotate.change("lab", DRAFT, "ldap_secret")
+
+
 def test_one_password_is_drawn_by_its_name(put: dict[str, str]) -> None:
     rotate.change("lab", DRAFT, "glance_database_password")
     [(key, value)] = put.items()
