@@ -177,7 +177,8 @@ apt_install() { # OPTION... -- PACKAGE...
 }
 
 absent_centos() { # PACKAGE...: prints those that are not installed
-  { LC_ALL=C rpm -q "$@" || true; } | sed -n 's/^package \(.*\) is not installed$/\1/p'
+  # Also a name that a package only provides is one that yum takes.
+  { LC_ALL=C rpm -q --whatprovides "$@" || true; } | sed -n 's/^no package provides //p'
 }
 
 install_centos() { # KEYS PACKAGE...: KEYS is a package of CentOS itself that brings the keys of the other repositories
@@ -216,23 +217,25 @@ network_centos() { # BRIDGE: the network scripts anew, unless the bridge has its
 
 firewall_centos() { # FILE BRIDGE: the default zone takes in what the file says, now and after a boot, and nothing else
   # No reload: it takes Neutron's rules away. BRIDGE passes on frames, which firewalld sees as well.
-  local zone permanent call wanted have options service family
+  local zone permanent call wanted have changes kind options service family
   zone=$(firewall-cmd --get-default-zone)
   wanted=$(grep '^rule ' "$1" | sort -u)
   for permanent in "" --permanent; do
     call=(firewall-cmd --quiet ${permanent:+"$permanent"})
     have=$(firewall-cmd ${permanent:+"$permanent"} --zone="$zone" --list-rich-rules | sed 's/ *$//' | sort -u)
-    mapfile -t options < <(
+    changes=$(
       comm -13 <(echo "$have") <(echo "$wanted") | sed -n 's/^rule/--add-rich-rule=&/p'
       comm -23 <(echo "$have") <(echo "$wanted") | sed -n 's/^rule/--remove-rich-rule=&/p'
       for service in $(firewall-cmd ${permanent:+"$permanent"} --zone="$zone" --list-services); do
         echo "--remove-service=$service"
       done
     )
-    if [ ${#options[@]} -gt 0 ]; then
-      "${call[@]}" --zone="$zone" "${options[@]}"
-      echo "changed ${#options[@]} of firewalld's${permanent:+ permanent} rules"
-    fi
+    # A call takes one kind of change only. What is let in comes first, so that SSH is at no time out.
+    for kind in --add-rich-rule --remove-rich-rule --remove-service; do
+      mapfile -t options < <(sed -n "/^$kind=/p" <<<"$changes")
+      [ ${#options[@]} -eq 0 ] || "${call[@]}" --zone="$zone" "${options[@]}"
+    done
+    [ -z "$changes" ] || echo "changed $(wc -l <<<"$changes") of firewalld's${permanent:+ permanent} rules"
     for family in ipv4 ipv6; do
       "${call[@]}" --direct --query-rule "$family" filter FORWARD 0 -i "$2" -o "$2" -j ACCEPT ||
         "${call[@]}" --direct --add-rule "$family" filter FORWARD 0 -i "$2" -o "$2" -j ACCEPT

@@ -201,6 +201,7 @@ def _wsgi(name: str, port: int, user: str, script: str, log: str) -> Text:
 
 
 def _dashboard(site: Site, node: Node) -> str:
+    """At no site of its own, as in the package: all of it holds for the APIs' sites as well, so nothing redirects."""
     return f"""WSGIDaemonProcess dashboard processes={site.workers(node)} threads=4
 WSGIProcessGroup dashboard
 WSGISocketPrefix run/wsgi
@@ -209,7 +210,6 @@ WSGIApplicationGroup %{{GLOBAL}}
 WSGIScriptAlias {horizon.PATH} /usr/share/openstack-dashboard/openstack_dashboard/wsgi/django.wsgi
 Alias {horizon.PATH}/static /usr/share/openstack-dashboard/static
 Alias /static /usr/share/openstack-dashboard/static
-RedirectMatch ^/$ {horizon.PATH}/
 
 <Directory /usr/share/openstack-dashboard/openstack_dashboard/wsgi>
   Require all granted
@@ -220,6 +220,10 @@ RedirectMatch ^/$ {horizon.PATH}/
 </Directory>
 """
 
+
+_DASHBOARD_SETTINGS = "/usr/share/openstack-dashboard/openstack_dashboard/local/local_settings.d/_99_lab.py"
+"""Read after the package's `local_settings` (LOCAL_SETTINGS_DIR_PATH in Horizon's settings.py). Below /etc only Red
+Hat's own product has a link to that directory."""
 
 _KEYSTONE_LOG, _PLACEMENT_LOG = "/var/log/httpd/keystone.log", "/var/log/placement/placement-api.log"
 
@@ -373,6 +377,7 @@ TRAIN_CENTOS7 = Release(
         ),
         "glance": Packaging(
             packages=("openstack-glance",),
+            prepare="install -d -o glance -g glance /var/lib/glance/images",
             units=("openstack-glance-api.service",),
             logs=("/var/log/glance/api.log",),
         ),
@@ -431,7 +436,7 @@ TRAIN_CENTOS7 = Release(
         "horizon": Packaging(
             packages=("openstack-dashboard",),
             units=("httpd.service",),
-            paths={"/etc/openstack-dashboard/local_settings": "/etc/openstack-dashboard/local_settings.d/_99_lab.py"},
+            paths={"/etc/openstack-dashboard/local_settings": _DASHBOARD_SETTINGS},
             files=_APACHE,
             facts={"cache": "django.core.cache.backends.memcached.MemcachedCache"},
             verb="reload-or-restart",

@@ -52,7 +52,10 @@ def _openstack_cnf(_site: Site, node: Node) -> Ini:
 
 
 def _secure_database(site: Site, _node: Node) -> str:
-    """What MariaDB before 10.4 cannot do, a password besides the socket, stands in a comment that it does not read."""
+    """What `mysql_secure_installation` does: only root of the machine itself stays, nobody's grants and `test` go.
+
+    What MariaDB before 10.4 cannot do, a password besides the socket, stands in a comment that it does not read.
+    """
     checks = "".join(
         f"CREATE USER IF NOT EXISTS 'haproxy'@'{node.address}';\n" for node in site.topology.having(Role.LOADBALANCER)
     )
@@ -60,9 +63,12 @@ def _secure_database(site: Site, _node: Node) -> str:
 ALTER USER root@localhost IDENTIFIED VIA unix_socket
   /*M!100400 OR mysql_native_password USING PASSWORD('${{secret[root_database_password]}}') */;
 DROP DATABASE IF EXISTS test;
+DELETE FROM mysql.db WHERE User = '';
+FLUSH PRIVILEGES;
 {checks}SQL
 sql <<'SQL' | sql
-SELECT CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host), ';') FROM mysql.user WHERE User = '';
+SELECT CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host), ';') FROM mysql.user
+WHERE User = '' OR (User = 'root' AND Host <> 'localhost');
 SQL
 """
 

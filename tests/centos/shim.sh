@@ -18,13 +18,28 @@ remove() {
 case $name in
   rpm)
     shift
-    for package; do has packages "$package" || echo "package $package is not installed"; done
+    case $1 in
+      --whatprovides)
+        shift
+        for package; do has packages "$package" || has provided "$package" || echo "no package provides $package"; done
+        ;;
+      *) for package; do has packages "$package" || echo "package $package is not installed"; done ;;
+    esac
     ;;
   yum)
     while [ "$1" != install ]; do shift; done
     shift
     changed "yum install $*"
-    for package; do [ "$package" = "${UNKNOWN:-}" ] || add packages "$package" || true; done
+    for package; do
+      case $package in
+        "${UNKNOWN:-}") ;;
+        python-openstackclient) # is what another package provides
+          add provided "$package" || true
+          add packages python2-openstackclient || true
+          ;;
+        *) add packages "$package" || true ;;
+      esac
+    done
     ;;
   systemctl)
     verb=$1
@@ -78,6 +93,11 @@ case $name in
       *" --query-rule "*) has "$scope-direct" "${*#*--query-rule }" ;;
       *" --add-rule "*) ! add "$scope-direct" "${*#*--add-rule }" || changed "$scope direct ${*#*--add-rule }" ;;
       *)
+        kinds=$(printf '%s\n' "$@" | grep -oE '^--(add|remove)-[a-z-]+' | sort -u)
+        if [ "$(wc -l <<<"$kinds")" -gt 1 ]; then
+          echo "firewall-cmd: error: argument ${kinds##*$'\n'}: not allowed with argument ${kinds%%$'\n'*}" >&2
+          exit 2
+        fi
         for each; do
           case $each in
             --add-rich-rule=*) ! add "$scope-rules" "${each#*=}" || changed "$scope + ${each#*=}" ;;

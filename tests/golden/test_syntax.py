@@ -107,6 +107,17 @@ def test_apache_takes_its_files(release: str, stack: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("release", "stack"), CASES)
+def test_apache_redirects_within_a_site_or_has_but_one(release: str, stack: str) -> None:
+    """What stands outside of a site holds for all: the APIs' clients ask for their root."""
+    for _, texts in nodes(release, stack):
+        sites = "".join(text for path, text in texts.items() if re.match("/etc/(httpd|apache2)/", path))
+        if len(re.findall("^Listen ", sites, re.MULTILINE)) > 1:
+            outside = re.sub("<VirtualHost.*?</VirtualHost>", "", sites, flags=re.DOTALL)
+            assert "WSGIDaemonProcess dashboard" in outside
+            assert re.findall(r"^\s*(?:Redirect|Rewrite).*", outside, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize(("release", "stack"), CASES)
 def test_shellcheck_finds_nothing_in_any_script(release: str, stack: str, tmp_path: Path) -> None:
     """All scripts in one go; what only the library sets or reads is the library's."""
     scripts = []

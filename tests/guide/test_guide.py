@@ -63,8 +63,8 @@ def table(path: str, *columns: str) -> list[Row]:
 
 
 def guide() -> list[Row]:
-    """The guide's settings and the chapters they stand in."""
-    return table("settings.csv", "value", "chapter")
+    """The guide's settings, and the chapter and the line of the guide's text in which each stands."""
+    return table("settings.csv", "value", "chapter", "line")
 
 
 def differences(release: str) -> list[Row]:
@@ -216,7 +216,7 @@ def test_the_guide_map_names_every_setting_in_its_chapter() -> None:
     unnamed = [
         f"{chapter}: {row}"
         for row in guide()
-        for (chapter,) in [row.more]
+        for chapter, _ in [row.more]
         if row.place[3] not in chapters.get(chapter, "")
     ]
     assert unnamed == []
