@@ -24,6 +24,8 @@ def copy_to(directory: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
     for file in directory.glob("Pulumi.*.yaml"):
-        file.write_text(clean.without_secrets(file.name, file.read_text()))
+        text = clean.without_secrets(file.read_text())
+        assert text is not None, f"{file.name} holds secrets of yours"
+        file.write_text(text)
     (directory / ".venv").unlink(missing_ok=True)
     (directory / ".venv").symlink_to(paths.VENV)

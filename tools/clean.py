@@ -15,23 +15,38 @@ _OURS = re.compile(
 
 
 def run() -> None:
-    """End the private hypervisor with all in it and delete `.lab`; refuse where machines or secrets would be lost."""
+    """End the private hypervisor with all in it and delete `.lab`; refuse where machines would be lost.
+
+    The passphrase stays where a stack's file holds secrets that nothing else opens.
+    """
     disposable = namespace.exists() and stack.own_backend()
-    bare: dict[Path, str] = {}
     for name in [] if disposable else stack.kept():
         if made := stack.resources(name):
             raise StepError(f"stack {name} still has {len(made)} resources", f"make destroy STACK={name}")
-    for name in stack.names() if stack.own_passphrase() else []:
-        file = stack.settings_file(name)
-        bare[file] = without_secrets(file.name, file.read_text())
-    with steps.step("clean", "hypervisor, state and secrets of this checkout"):
+    files = [stack.settings_file(name) for name in stack.names()] if stack.own_passphrase() else []
+    bare = {file: without_secrets(file.read_text()) for file in files}
+    locked = [file.name for file, text in bare.items() if text is None]
+    with steps.step("clean", "hypervisor, state and secrets of this checkout") as step:
         hypervisor.clean()
         for file, text in bare.items():
-            if file.read_text() != text:
+            if text is not None and file.read_text() != text:
                 file.write_text(text)
-        shutil.rmtree(paths.STATE, ignore_errors=True)
+        if locked:
+            _empty(paths.STATE, but=stack.PASSPHRASE)
+            step.skip(f"{stack.PASSPHRASE} stays: it opens secrets in {', '.join(locked)}")
+        else:
+            shutil.rmtree(paths.STATE, ignore_errors=True)
         if paths.VENV.is_symlink():
             paths.VENV.unlink()
+
+
+def _empty(directory: Path, *, but: Path) -> None:
+    """Delete everything in a directory, one file excepted."""
+    for each in directory.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each != but:
+            each.unlink()
 
 
 def keepsakes() -> list[str]:
@@ -44,12 +59,7 @@ def keepsakes() -> list[str]:
     ]
 
 
-def without_secrets(name: str, text: str) -> str:
-    """A stack's file as it was before set-up; StepError if it holds secrets besides the one that set-up made."""
+def without_secrets(text: str) -> str | None:
+    """A stack's file as it was before set-up; None if it holds secrets besides those that set-up and rotation made."""
     bare = _OURS.sub("", text)
-    if "secure:" in bare:
-        raise StepError(
-            f"{name} holds secrets of yours, which only {stack.PASSPHRASE} opens",
-            "move that file and set PULUMI_CONFIG_PASSPHRASE_FILE to it, or take the secrets out",
-        )
-    return bare
+    return None if "secure:" in bare else bare
