@@ -53,8 +53,8 @@ class KeyPair:
 class Secrets:
     """The source of all secrets. `overrides` by name win over the guide's, which win over derived ones.
 
-    `machine` is what lasts as long as the machines follows from: their keys, and the first keys of Keystone; nothing
-    means `master`.
+    `machine` is what lasts as long as the machines follows from: their keys, and Keystone's for credentials;
+    nothing means `master`.
     """
 
     master: str = field(repr=False)
@@ -72,7 +72,9 @@ class Secrets:
             case "password" | "secret":
                 return base64.b32encode(self._derive(name, 15)).decode().lower()
             case "fernet":
-                return base64.urlsafe_b64encode(self._derive(name, 32, self.machine)).decode()
+                # What credentials are encrypted by has to stay; a token is another one within the hour.
+                source = self.machine if name.startswith("credential_") else self.master
+                return base64.urlsafe_b64encode(self._derive(name, 32, source)).decode()
             case "vrrp":
                 return base64.b32encode(self._derive(name, 5)).decode().lower()
             case _:

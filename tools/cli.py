@@ -233,15 +233,19 @@ def _rotate(arguments: argparse.Namespace) -> int:
     host = set_up(name)
     stack.unlock(name)
     preflight.check(name, host)
-    draft = paths.STATE / f"rotation-{name}.yaml"
-    shutil.copyfile(stack.settings_file(name), draft)
+    draft, file = paths.STATE / f"rotation-{name}.yaml", stack.settings_file(name)
+    before = shutil.copyfile(file, draft).read_text()
     # Imported here, as what asks the lab: the program's own parts take long to import.
     importlib.import_module("tools.rotate").change(name, draft, *options)
     if engine.run("preview", name, host, ["--config-file", str(draft)]) or (asked and not _agrees("Go on with this?")):
         draft.unlink()
         print("nothing was rotated", file=sys.stderr)
         return 1
-    draft.replace(stack.settings_file(name))
+    # The question may have stood for hours.
+    stack.unlock(name)
+    if file.read_text() != before:
+        raise StepError(f"{file.name} was changed meanwhile: nothing was rotated", "the same command again")
+    draft.replace(file)
     status = engine.up(name, host) or _verified(host, name, ())
     print(steps.table())
     return status

@@ -121,6 +121,34 @@ def test_who_has_seen_the_preview_decides(file: Path, monkeypatch: pytest.Monkey
     assert file.read_text() == text
 
 
+def test_what_somebody_wrote_while_the_question_stood_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_: str) -> str:
+        file.write_text("changed by hand\n")
+        return "yes"
+
+    monkeypatch.setattr(engine, "run", lambda *_: 0)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", write)
+    with pytest.raises(StepError, match=r"Pulumi.lab.yaml was changed meanwhile: nothing was rotated"):
+        cli.main(["--stack", "lab", "rotate"])
+    assert file.read_text() == "changed by hand\n"
+
+
+def test_an_update_that_began_while_the_question_stood_goes_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def look(_: str) -> None:
+        if looked:
+            raise StepError("stack lab is being worked on by process 1")
+        looked.append("before")
+
+    monkeypatch.setattr(stack, "unlock", look)
+    monkeypatch.setattr(engine, "run", lambda *_: 0)
+    with pytest.raises(StepError, match="is being worked on"):
+        cli.main(["--stack", "lab", "rotate", "--yes"])
+    assert file.read_text() == "as it was\n"
+
+
 @pytest.mark.parametrize(
     ("way", "out"), [(KeyboardInterrupt, KeyboardInterrupt), (EOFError, None), (SystemExit, SystemExit)]
 )

@@ -21,11 +21,11 @@ def test_another_master_secret_changes_everything() -> None:
 
 
 def test_what_the_machines_were_made_with_lasts_as_long_as_they_do() -> None:
-    """Their keys, Keystone's first ones, and the digests by which services restart; every password is another."""
+    """Their keys, Keystone's for credentials, and the digests by which services restart; every password is another."""
     rotated = Secrets(master="n" * 40, machine="m" * 40)
-    for name in ("glance_database_password", "admin_identity_password", "neutron_metadata_secret", "keepalived_vrrp"):
+    for name in ("glance_database_password", "admin_identity_password", "token_fernet", "keepalived_vrrp"):
         assert rotated.value(name) == Secrets(master="n" * 40).value(name)
-    for name in ("token_fernet", "credential_0_fernet"):
+    for name in ("credential_0_fernet", "credential_1_fernet"):
         assert rotated.value(name) == SECRETS.value(name)
     assert rotated.ssh_key("operator") == SECRETS.ssh_key("operator")
     assert rotated.fingerprint({}) == SECRETS.fingerprint({})
