@@ -130,6 +130,7 @@ def _up(arguments: argparse.Namespace) -> int:
 def _mend(host: Hypervisor, name: str) -> list[str]:
     """Remove and repair what is in an update's way: killed runs, and others' hands; URNs of machines to make anew."""
     stack.unlock(name)
+    snapshot.check_whole(name)
     leftovers.remove(host)
     machines.start(host, name)
     rebuilt = _rebuild(host, name)
@@ -232,6 +233,7 @@ def _rotate(arguments: argparse.Namespace) -> int:
         raise StepError(f"rotate takes one NAME or none, and was given {' '.join(options)}")
     host = set_up(name)
     stack.unlock(name)
+    snapshot.check_whole(name)
     preflight.check(name, host)
     draft, file = paths.STATE / f"rotation-{name}.yaml", stack.settings_file(name)
     before = shutil.copyfile(file, draft).read_text()
@@ -269,10 +271,14 @@ def _destroy(arguments: argparse.Namespace) -> int:
         raise StepError("that is not its name: nothing was destroyed")
     with _set_up_engine(name, to_destroy=True) as host:
         stack.unlock(name)
+        made.check_disks(host, name)
     machines.stand_in(host, machines.lost(host, name))
     status = engine.run("destroy", name, host, ["--yes", "--skip-preview", *options])
     if status == 0:
         leftovers.remove(host)
+        snapshot.forget(name)
+        # One that was being written when an engine was killed is in no state.
+        shutil.rmtree(paths.CLIENTS / name, ignore_errors=True)
     return status
 
 
@@ -294,6 +300,7 @@ def _snapshot(arguments: argparse.Namespace) -> int:
     name, names = arguments.stack, _named(arguments, "NAME")
     with _set_up_engine(name) as host:
         stack.unlock(name)
+        snapshot.check_whole(name)
         with steps.step("snapshot", f"keep disks, memory and state of {name}") as step:
             taken = snapshot.take(host, name, *names)
             step.skip(f"{taken.name}: {taken.size / 1024**3:.1f} GiB in {taken.directory}")

@@ -5,6 +5,7 @@ from typing import Any
 from tools import stack
 from tools.hypervisor import Hypervisor
 from tools.hypervisor.virsh import machines, networks, volumes
+from tools.steps import StepError
 
 NETWORK = "libvirt:index/network:Network"
 DOMAIN = "libvirt:index/domain:Domain"
@@ -40,9 +41,23 @@ def present(hypervisor: Hypervisor, stack_name: str, *types: str) -> dict[str, R
     }
 
 
-def owners(hypervisor: Hypervisor, *types: str) -> dict[str, str]:
-    """Names in libvirt of what the stacks of this checkout have made of these types -> stack."""
-    return {made: name for name in stack.kept() for made in present(hypervisor, name, *types)}
+def owners(hypervisor: Hypervisor, *types: str, but: str = "") -> dict[str, str]:
+    """Names in libvirt of what the stacks of this checkout, `but` one, have made of these types -> stack."""
+    return {made: name for name in stack.kept() if name != but for made in present(hypervisor, name, *types)}
+
+
+def check_disks(hypervisor: Hypervisor, stack_name: str) -> None:
+    """StepError if the stack's disks are those of another one that is up: a state may know them by name alone."""
+    own = present(hypervisor, stack_name, *VOLUMES)
+    if not own or present(hypervisor, stack_name, DOMAIN):
+        return
+    for other in stack.kept():
+        shared = sorted(own.keys() & present(hypervisor, other, *VOLUMES).keys())
+        if other != stack_name and shared and present(hypervisor, other, DOMAIN):
+            raise StepError(
+                f"{', '.join(shared)}: of stack {other}, which is up, though stack {stack_name} knows them, too",
+                f"make destroy STACK={other} first",
+            )
 
 
 def removal(owner: str | None, by_hand: str) -> str:

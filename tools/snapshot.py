@@ -6,6 +6,7 @@ secrets included.
 """
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -101,8 +102,10 @@ def get(stack_name: str, name: str) -> Snapshot:
 
 
 def delete(stack_name: str, name: str) -> None:
-    """Delete a snapshot; StepError if there is none of that name."""
-    directory = get(stack_name, name).directory
+    """Delete a snapshot, whatever has become of its files; StepError if there is none of that name."""
+    directory = ROOT / stack_name / name
+    if not names.allowed(name) or not directory.is_dir():
+        get(stack_name, name)
     shutil.rmtree(directory.rename(unfinished(directory)))
 
 
@@ -155,6 +158,7 @@ def take(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         (part / "snapshot.json").write_text(json.dumps(asdict(snapshot), indent=2) + "\n")
         for file in [part, *part.rglob("*")]:
             file.chmod(0o700 if file.is_dir() else 0o600)
+        _to_disk(part / "snapshot.json")
         part.rename(target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -167,11 +171,32 @@ def unfinished(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}{_PART}")
 
 
+def check_whole(stack_name: str) -> None:
+    """StepError if a restore was broken off: what lies in the pool is no lab that could go on."""
+    mark = _mark(stack_name)
+    if mark.exists():
+        name = mark.read_text()
+        raise StepError(
+            f"the disks of stack {stack_name} are half those of snapshot {name!r}: its restore was broken off",
+            f"make restore STACK={stack_name} NAME={name}, or make destroy STACK={stack_name}",
+        )
+
+
+def forget(stack_name: str) -> None:
+    """After a restore that came to its end, or when the stack is gone."""
+    _mark(stack_name).unlink(missing_ok=True)
+
+
+def _mark(stack_name: str) -> Path:
+    """A file that is there while a restore is at work; holds the snapshot's name."""
+    return paths.STATE / f"restoring-{stack_name}"
+
+
 def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     """Bring the lab back as it was then, whatever has become of its machines; what came since is gone.
 
     The clocks of the machines still show that moment. StepError, with nothing changed, for a snapshot of another
-    program, or a damaged one, or too small a disk.
+    program, or a damaged one, or too small a disk. One that is broken off has to be repeated: see `check_whole`.
     """
     snapshot = get(stack_name, name)
     _check(snapshot)
@@ -179,6 +204,8 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
     pool = pool_directory(host.uri, host.pool)
     _check_space(pool, sum(_allocated(file) - _allocated(pool / file.name) for file in kept.iterdir()))
     ours, anew = sorted(_ours(host, stack_name, snapshot)), _made_anew(host, stack_name, networks)
+    _check_disks(host, stack_name, {file.name for file in kept.iterdir()})
+    _mark(stack_name).write_text(name)
     with steps.step("stop", "end the machines that run"):
         for machine in ours:
             delete_domain(host.uri, machine)
@@ -200,6 +227,7 @@ def restore(host: Hypervisor, stack_name: str, name: str) -> Snapshot:
         _side_by_side(lambda file: virsh(host.uri, "restore", "--paused", file, seconds=MOVE_SECONDS), saved)
         for file in saved:
             virsh(host.uri, "resume", file.stem)
+    forget(stack_name)
     leftovers.remove(host)
     return snapshot
 
@@ -233,10 +261,22 @@ def _check(snapshot: Snapshot) -> None:
 
 
 def _read(file: Path) -> Snapshot:
-    fields = json.loads(file.read_text())
-    if fields.get("format") != _FORMAT:
-        raise StepError(f"{file}: format {fields.get('format')}, not {_FORMAT}", f"rm -r {file.parent}")
-    return Snapshot(**fields)
+    remedy = f"rm -r {file.parent}"
+    try:
+        fields = json.loads(file.read_text())
+        if fields.get("format") != _FORMAT:
+            raise StepError(f"{file}: format {fields.get('format')}, not {_FORMAT}", remedy)
+        return Snapshot(**fields)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise StepError(f"{file} is damaged: {error}", remedy) from error
+
+
+def _to_disk(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _size(file: Path) -> int:
@@ -280,6 +320,15 @@ def _ours(host: Hypervisor, stack_name: str, snapshot: Snapshot) -> set[str]:
     if foreign:
         raise StepError(f"libvirt has a machine {foreign[0]} that stack {stack_name} did not make")
     return there & (own | snapshot.machines.keys())
+
+
+def _check_disks(host: Hypervisor, stack_name: str, disks: Collection[str]) -> None:
+    """StepError if disks of these names are another stack's whose machines somebody took away."""
+    if made.present(host, stack_name, made.DOMAIN):
+        return
+    claimed = made.owners(host, *made.VOLUMES, but=stack_name)
+    for disk in sorted(claimed.keys() & disks):
+        raise StepError(f"the disk {disk} is one of stack {claimed[disk]}", f"make destroy STACK={claimed[disk]}")
 
 
 def _made_anew(host: Hypervisor, stack_name: str, kept: Path) -> list[str]:

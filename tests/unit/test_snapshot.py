@@ -25,7 +25,9 @@ FINE = snapshot.Snapshot(
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(snapshot, "ROOT", tmp_path)
+    monkeypatch.setattr(snapshot, "ROOT", tmp_path / "snapshots")
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    (tmp_path / "snapshots").mkdir()
     return tmp_path
 
 
@@ -131,6 +133,74 @@ def test_a_disk_too_small_is_told_before_anything_is_stopped(
     with pytest.raises(StepError) as error:
         snapshot.restore(HOST, "lab", "fresh")
     assert str(error.value).removeprefix(str(tmp_path)) == told
+
+
+def test_a_disk_too_small_for_one_is_told_before_the_lab_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    def suspend(*_: object) -> None:
+        raise AssertionError("a machine was paused")
+
+    monkeypatch.setattr(made, "by", lambda _, kind, *__: {"openstack-node1": {}} if kind == made.DOMAIN else {})
+    monkeypatch.setattr(snapshot, "volumes", lambda *_: {})
+    monkeypatch.setattr(snapshot, "_memory", lambda *_: 2048)
+    monkeypatch.setattr(snapshot, "_check_machines", lambda *_: None)
+    monkeypatch.setattr(snapshot, "_standing_still", suspend)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1024**3}))
+    with pytest.raises(StepError, match="768 MiB free, up to 2048 MiB wanted") as error:
+        snapshot.take(HOST, "lab", "fresh")
+    assert error.value.remedy == "make snapshots DELETE=NAME"
+    assert list((snapshot.ROOT / "lab").iterdir()) == []
+
+
+def test_a_restore_that_was_broken_off_is_repeated_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half the disks are of one moment, half of another: machines that booted from them would look like a lab."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    keep()
+    for part in ("networks", "machines", "volumes"):
+        (snapshot.ROOT / "lab" / "fresh" / part).mkdir(exist_ok=True)
+    monkeypatch.setattr(snapshot, "pool_directory", lambda *_: snapshot.ROOT)
+    monkeypatch.setattr(snapshot, "_ours", lambda *_: set())
+    monkeypatch.setattr(snapshot, "_made_anew", lambda *_: [])
+    monkeypatch.setattr(snapshot, "_check_disks", lambda *_: None)
+    monkeypatch.setattr(snapshot, "_copy", interrupt)
+    snapshot.check_whole("lab")
+    with pytest.raises(KeyboardInterrupt):
+        snapshot.restore(HOST, "lab", "fresh")
+    snapshot.check_whole("compact")
+    with pytest.raises(StepError, match="the disks of stack lab are half those of snapshot 'fresh'") as error:
+        snapshot.check_whole("lab")
+    assert error.value.remedy == "make restore STACK=lab NAME=fresh, or make destroy STACK=lab"
+    snapshot.forget("lab")
+    snapshot.check_whole("lab")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "half a {"])
+def test_a_snapshot_whose_description_is_damaged_is_named_and_can_be_deleted(text: str) -> None:
+    kept = keep()
+    (kept.directory / "snapshot.json").write_text(text)
+    for ask in (lambda: snapshot.listing("lab"), lambda: snapshot.restore(HOST, "lab", "fresh")):
+        with pytest.raises(StepError, match=r"fresh/snapshot.json is damaged: ") as error:
+            ask()
+        assert error.value.remedy == f"rm -r {kept.directory}"
+    snapshot.delete("lab", "fresh")
+    assert snapshot.listing("lab") == []
+
+
+def test_disks_of_another_stack_without_machines_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody took its machines away, and `make up` would bring them back."""
+    keep()
+    (snapshot.ROOT / "lab" / "fresh" / "networks").mkdir()
+    monkeypatch.setattr(snapshot, "pool_directory", lambda *_: snapshot.ROOT)
+    monkeypatch.setattr(snapshot, "_ours", lambda *_: set())
+    monkeypatch.setattr(snapshot, "_made_anew", lambda *_: [])
+    monkeypatch.setattr(made, "present", lambda *_: {})
+    monkeypatch.setattr(made, "owners", lambda *_, **__: {"openstack-node1.qcow2": "compact"})
+    with pytest.raises(StepError, match=r"the disk openstack-node1.qcow2 is one of stack compact") as error:
+        snapshot.restore(HOST, "lab", "fresh")
+    assert error.value.remedy == "make destroy STACK=compact"
+    snapshot.check_whole("lab")
 
 
 def test_an_interrupted_deletion_leaves_no_snapshot_and_the_name_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
