@@ -31,7 +31,7 @@ shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes (RELEASE=…: another release, TEMPLATE=FILE: from that cloud image)
 faults: ## Faults on real machines, and what the lab gets over: hours (SEED=N: repeat that run; ONLY=EXPRESSION; KEEP=1)
-clean: ## Delete everything that `make setup` made, but for the cache that checkouts share (YES=1: snapshots and backups, too)
+clean: ## Delete everything that `make setup` made, but for the cache that checkouts share (YES=1: machines, snapshots and backups, too)
 
 setup up preview refresh shell:
 	@python3 tools/bootstrap.py

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tools import backup, hypervisor, paths, snapshot, stack, steps
+from tools import backup, hypervisor, made, paths, snapshot, stack, steps
 from tools.hypervisor import namespace
 from tools.steps import StepError
 
@@ -15,14 +15,17 @@ _OURS = re.compile(
 
 
 def run() -> None:
-    """End the private hypervisor with all in it and delete `.lab`; refuse where machines would be lost.
+    """End the private hypervisor with all in it and delete `.lab`.
+
+    StepError, with nothing changed, where somebody works on a stack, or its machines are in another hypervisor.
 
     The passphrase stays where a stack's file holds secrets that nothing else opens.
     """
     disposable = namespace.exists() and stack.own_backend()
-    for name in [] if disposable else stack.kept():
-        if made := stack.resources(name):
-            raise StepError(f"stack {name} still has {len(made)} resources", f"make destroy STACK={name}")
+    for name in stack.kept():
+        stack.unlock(name)
+        if not disposable and (resources := stack.resources(name)):
+            raise StepError(f"stack {name} still has {len(resources)} resources", f"make destroy STACK={name}")
     files = [stack.settings_file(name) for name in stack.names()] if stack.own_passphrase() else []
     bare = {file: without_secrets(file.read_text()) for file in files}
     locked = [file.name for file, text in bare.items() if text is None]
@@ -50,9 +53,10 @@ def _empty(directory: Path, *, but: Path) -> None:
 
 
 def keepsakes() -> list[str]:
-    """Snapshots and backups, which nothing brings back."""
+    """Machines, snapshots and backups, which nothing brings back."""
+    labs = [f"the machines of stack {name}" for name in stack.kept() if made.by(name, made.DOMAIN)]
     kept = {"snapshot": snapshot.ROOT.glob("*/[!.]*"), "backup": backup.ROOT.glob("*/*.backup")}
-    return [
+    return labs + [
         f"{kind} {file.name.removesuffix('.backup')} of {file.parent.name}"
         for kind, files in kept.items()
         for file in sorted(files)

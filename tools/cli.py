@@ -453,6 +453,6 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "faults": (_faults, "what the lab gets over: hours"),
     "clean": (
         _clean,
-        "delete everything that set-up made, but for the shared cache; --yes: snapshots and backups, too",
+        "delete everything that set-up made, but for the shared cache; --yes: machines, snapshots and backups, too",
     ),
 }

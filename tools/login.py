@@ -1,9 +1,14 @@
 """`make ssh`: root's shell on a machine, or one command there. The machine's host key is known beforehand."""
 
 import argparse
+import os
+import shutil
+import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from components import remote
@@ -38,8 +43,8 @@ def connect(
     address: str, words: Sequence[str], *, name: str, login: KeyPair, host: KeyPair, port: int = firewall.SSH_PORT
 ) -> int:
     """Be an SSH client until it ends; its exit status, or 0 after a shell. The key lies in `.lab` meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="login-", dir=paths.STATE) as directory:
-        key, known = Path(directory) / "key", Path(directory) / "known_hosts"
+    with _place() as directory:
+        key, known = directory / "key", directory / "known_hosts"
         key.touch(mode=0o600)
         key.write_text(login.private)
         known.write_text(f"{name} {host.public}\n")
@@ -56,6 +61,22 @@ def connect(
         }
         status = subprocess.run(["ssh", *_words(options), "-p", str(port), f"root@{address}", *words]).returncode
     return status if words or status == _NO_CONNECTION else 0
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    """A directory that is gone afterwards, also when the terminal is closed; what a killed one left goes before."""
+    for left in paths.STATE.glob("login-*"):
+        if not Path(f"/proc/{left.name.split('-')[1]}").exists():
+            shutil.rmtree(left)
+    ends = (signal.SIGHUP, signal.SIGTERM)
+    former = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ends}
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"login-{os.getpid()}-", dir=paths.STATE) as directory:
+            yield Path(directory)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _words(options: Mapping[str, str]) -> list[str]:

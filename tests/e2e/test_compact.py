@@ -28,7 +28,7 @@ def lab(settings: dict[str, str]) -> Iterator[Lab]:
     lab = Lab(settings)
     yield lab
     if (CHECKOUT / ".venv").exists():
-        lab.make("clean", seconds=300)
+        lab.make("clean", "YES=1", seconds=300)
 
 
 @pytest.fixture(scope="module")

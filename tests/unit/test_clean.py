@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_snapshot import keep
-from tools import backup, clean, cli, hypervisor, paths, snapshot, stack
+from tools import backup, clean, cli, hypervisor, made, paths, snapshot, stack
 from tools.steps import StepError
 
 run = clean.run
@@ -18,16 +18,20 @@ def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(snapshot, "ROOT", tmp_path / "snapshots")
     monkeypatch.setattr(backup, "ROOT", tmp_path / "backups")
     monkeypatch.setattr(clean, "run", lambda: cleaned.append("all"))
+    monkeypatch.setattr(stack, "kept", lambda: ["compact", "lab"])
+    monkeypatch.setattr(made, "by", lambda name, _: {"openstack-node1": {}} if name == "lab" else {})
     keep(name="before.rotation")
     (tmp_path / "backups" / "compact").mkdir(parents=True)
     (tmp_path / "backups" / "compact" / "monday.backup").touch()
     return cleaned
 
 
-def test_snapshots_and_backups_are_named_and_stay(cleaned: list[str]) -> None:
+def test_what_nothing_brings_back_is_named_and_stays(cleaned: list[str]) -> None:
     with pytest.raises(StepError) as error:
         cli.main(["clean"])
-    assert str(error.value) == "this would delete snapshot before.rotation of lab, backup monday of compact"
+    assert str(error.value) == (
+        "this would delete the machines of stack lab, snapshot before.rotation of lab, backup monday of compact"
+    )
     assert error.value.remedy == "YES=1"
     assert cleaned == []
 

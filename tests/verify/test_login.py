@@ -1,5 +1,9 @@
 """OpenSSH's client as `make ssh` starts it, against a real server on loopback."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +47,45 @@ def test_another_host_key_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     with servers.ssh(OTHER, LOGIN) as port:
         assert connect(port) == 255
     assert "node1.example" in capfd.readouterr().err
+
+
+CLIENT = """
+import pathlib, sys
+from tests.verify.test_login import connect
+from tools import paths
+paths.STATE = pathlib.Path(sys.argv[1])
+sys.exit(connect(int(sys.argv[2]), "sleep"))
+"""
+
+
+def keys(state: Path, *, there: bool) -> list[Path]:
+    """The keys that lie there, once there are some, or none any more."""
+    deadline = time.monotonic() + 10
+    while bool(found := list(state.glob("login-*/key"))) != there and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_the_key_is_gone_with_the_terminal(state: Path, number: signal.Signals) -> None:
+    with servers.ssh(HOST, LOGIN, delay=3) as port:
+        client = subprocess.Popen([sys.executable, "-c", CLIENT, state, str(port)], cwd=Path(__file__).parents[2])
+        [key] = keys(state, there=True)
+        assert key.stat().st_mode & 0o777 == 0o600
+        client.send_signal(number)
+        assert client.wait(10) == 128 + number
+    assert list(state.iterdir()) == []
+
+
+def test_the_key_of_a_killed_client_goes_with_the_next_one(state: Path) -> None:
+    with servers.ssh(HOST, LOGIN, delay=1) as port:
+        client = subprocess.Popen([sys.executable, "-c", CLIENT, state, str(port)], cwd=Path(__file__).parents[2])
+        assert keys(state, there=True)
+        client.kill()
+        client.wait()
+        assert keys(state, there=True)
+        assert connect(port, "true") == 0
+    assert list(state.iterdir()) == []
 
 
 def test_a_node_that_is_none_is_told_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
