@@ -54,10 +54,22 @@ def _endpoints(admin: Connection, inputs: Inputs) -> Iterator[Any]:
     return _keystone(admin).endpoints(service_id=inputs["serviceId"], interface=inputs["interface"])
 
 
+def _subnets(admin: Connection, inputs: Inputs) -> Iterator[Any]:
+    subnets = admin.network.subnets(network_id=inputs["networkId"])
+    return (subnet for subnet in subnets if subnet.cidr == inputs["cidr"])
+
+
 def _rules(tenant: Connection, inputs: Inputs) -> Iterator[Any]:
-    return tenant.network.security_group_rules(
+    rules = tenant.network.security_group_rules(
         security_group_id=inputs["securityGroupId"], protocol=inputs["protocol"], direction=inputs["direction"]
     )
+    return (rule for rule in rules if rule.port_range_min == inputs.get("portRangeMin"))
+
+
+def _servers(tenant: Connection, inputs: Inputs) -> Iterator[Any]:
+    """A server's name is not its own: somebody may have a `vm1` of another key."""
+    servers = tenant.compute.servers(name=f"^{inputs['name']}$")
+    return (server for server in servers if server.key_name == inputs["keyPair"])
 
 
 def _keys(tenant: Connection, inputs: Inputs) -> Iterator[Any]:
@@ -85,15 +97,13 @@ KINDS = {
     "images/image:Image": Kind(lambda admin, inputs: admin.image.images(name=inputs["name"])),
     "compute/flavor:Flavor": Kind(_flavors),
     "networking/network:Network": Kind(lambda admin, inputs: admin.network.networks(name=inputs["name"])),
-    "networking/subnet:Subnet": Kind(lambda admin, inputs: admin.network.subnets(network_id=inputs["networkId"])),
+    "networking/subnet:Subnet": Kind(_subnets),
     "compute/keypair:Keypair": Kind(_keys, DEMO),
     "networking/secGroup:SecGroup": Kind(
         lambda tenant, inputs: tenant.network.security_groups(name=inputs["name"]), DEMO
     ),
     "networking/secGroupRule:SecGroupRule": Kind(_rules, DEMO),
-    "compute/instance:Instance": Kind(
-        lambda tenant, inputs: tenant.compute.servers(name=f"^{inputs['name']}$"), DEMO, _delete_server
-    ),
+    "compute/instance:Instance": Kind(_servers, DEMO, _delete_server),
 }
 """By type, without `openstack:`. A role assignment may be made twice."""
 

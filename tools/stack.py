@@ -37,6 +37,9 @@ PROGRAM = "pulumi-language-python-exec"
 _LANGUAGE_HOST = "pulumi-language"
 """Names of processes: of the engine's Python program, and, cut to 15 characters, of what starts it."""
 
+_NOT_OURS = ("SSH_AUTH_SOCK", "PULUMI_DIY_BACKEND_GZIP")
+"""Variables that stay outside, besides a user's OpenStack login: states are read here, as plain files."""
+
 _BACKEND_URL = f"file://{BACKEND}?metadata=skip"
 """Without files of metadata beside the state: a kill leaves them half written, and the state cannot be read then."""
 _SECONDS = 120
@@ -276,7 +279,7 @@ def _settings(stack: str) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_") and key != "SSH_AUTH_SOCK"}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_") and key not in _NOT_OURS}
     own = {"PULUMI_BACKEND_URL": _BACKEND_URL} if own_backend() else {}
     if own_passphrase():
         own["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(PASSPHRASE)

@@ -48,9 +48,12 @@ def removed(cloud: Cloud, *creations: dict[str, Any], known: frozenset[str] = fr
 def test_the_latest_goes_first(cloud: Cloud) -> None:
     admin = cloud.users[ADMIN]
     admin.network.networks.return_value = [cloud.thing("n1")]
-    admin.network.subnets.return_value = [cloud.thing("s1")]
+    admin.network.subnets.return_value = [
+        cloud.thing("s1", cidr="172.16.0.0/16"),
+        cloud.thing("s2", cidr="10.9.0.0/24"),
+    ]
     network = creation("networking/network:Network", "provider", name="provider")
-    subnet = creation("networking/subnet:Subnet", "provider-subnet", networkId="n1")
+    subnet = creation("networking/subnet:Subnet", "provider-subnet", networkId="n1", cidr="172.16.0.0/16")
     assert removed(cloud, network, subnet) == ["provider-subnet", "provider"]
     assert cloud.deleted == ["s1", "n1"]
     admin.network.networks.assert_called_once_with(name="provider")
@@ -89,11 +92,22 @@ def test_the_tenants_things_are_looked_for_as_the_tenant(cloud: Cloud) -> None:
 
 def test_an_instance_is_gone_before_its_network_goes(cloud: Cloud) -> None:
     tenant = cloud.users[DEMO]
-    server = cloud.thing("v1")
-    tenant.compute.servers.return_value = [server]
-    assert removed(cloud, creation("compute/instance:Instance", "vm1", name="vm1")) == ["vm1"]
+    server, own = cloud.thing("v1", key_name="demo"), cloud.thing("v2", key_name="own")
+    tenant.compute.servers.return_value = [own, server]
+    assert removed(cloud, creation("compute/instance:Instance", "vm1", name="vm1", keyPair="demo")) == ["vm1"]
     tenant.compute.servers.assert_called_once_with(name="^vm1$")
+    tenant.compute.delete_server.assert_called_once_with(server)
     assert [call[0] for call in tenant.compute.method_calls] == ["servers", "delete_server", "wait_for_delete"]
+
+
+@pytest.mark.parametrize(("inputs", "gone"), [({"portRangeMin": 22.0}, "ssh"), ({}, "any")])
+def test_somebody_s_own_rule_in_the_group_stays(cloud: Cloud, inputs: dict[str, Any], gone: str) -> None:
+    ports = {"ssh": 22, "web": 80, "any": None}
+    rules = [cloud.thing(name, port_range_min=port) for name, port in ports.items()]
+    cloud.users[DEMO].network.security_group_rules.return_value = rules
+    rule = {"securityGroupId": "g", "protocol": "tcp", "direction": "ingress", **inputs}
+    assert removed(cloud, creation("networking/secGroupRule:SecGroupRule", "allow", **rule)) == ["allow"]
+    assert cloud.deleted == [gone]
 
 
 def test_creations_alone_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
