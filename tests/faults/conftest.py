@@ -41,21 +41,27 @@ class Faulty:
         self.lab.make("restore", f"NAME={START}", seconds=900)
 
     def destroy(self, fault: str) -> None:
-        """Destroy the lab with that fault in it: in time, and with nothing left of it in the hypervisor."""
+        """Destroy the lab with that fault in it: in time, and with nothing left of it, here or in the hypervisor."""
         with self.timed(fault, "destroyed"):
             self.lab.make("destroy", "YES=1", seconds=600)
         assert self.results[-1][-1] < DESTROY_SECONDS
         listings = (("list", "--all", "--name"), ("net-list", "--all", "--name"), ("vol-list", self.lab.pool()))
         assert [name for words in listings for name in self.lab.inside("virsh", "--quiet", *words).split()] == []
+        assert {link["ifname"] for link in json.loads(self.lab.inside("ip", "-json", "link"))} == {"lo"}
+        assert "172.16.0.0" not in self.lab.inside("iptables-save")
+        assert [*(CHECKOUT / ".lab" / "openrc").glob(f"{STACK}/*"), *(CHECKOUT / ".lab").glob("login-*")] == []
 
     def wait_until_green(self, seconds: float) -> None:
-        """Verify until all is right; AssertionError with what is not, after that time."""
+        """Verify until all is right; AssertionError with what is not, or was not in that time."""
         deadline = time.monotonic() + seconds
-        while True:
-            wrong = self.wrong()
-            if not wrong:
-                return
+        while wrong := self.wrong():
             assert time.monotonic() < deadline, f"after {seconds:.0f} s: {wrong}"
+        assert time.monotonic() < deadline, f"right only after more than {seconds:.0f} s"
+
+    def wait_for_instance(self) -> None:
+        """Ask the tenant's instance itself: Nova says ACTIVE of one that died with its host."""
+        findings = self.lab.cloud("examine", "vm1")
+        assert [finding for finding in findings if not finding["ok"]] == []
 
     def wrong(self) -> list[str]:
         """What `make verify` finds to be wrong."""

@@ -60,12 +60,14 @@ def test_a_snapshot_begins_another_stack(faulty: Faulty) -> None:
 
 
 def test_all_machines_come_back_after_a_reset(faulty: Faulty) -> None:
-    """As after a power failure; nobody does anything."""
+    """As after a power failure; nobody does anything. The tenant's instance runs again, too."""
     machines = faulty.lab.inside("virsh", "list", "--name").split()
     with faulty.timed("all machines reset at once", "green"):
         for machine in machines:
             faulty.lab.inside("virsh", "reset", machine)
         faulty.wait_until_green(REBOOT_SECONDS)
+    with faulty.timed("all machines reset at once", "instance: SSH and all"):
+        faulty.wait_for_instance()
 
 
 def test_the_lab_comes_back_with_its_hypervisor(faulty: Faulty) -> None:
@@ -74,6 +76,8 @@ def test_the_lab_comes_back_with_its_hypervisor(faulty: Faulty) -> None:
         subprocess.run([sys.executable, "-c", POWER_OFF], cwd=CHECKOUT, check=True)
         faulty.lab.make("setup", seconds=120)
         faulty.wait_until_green(REBOOT_SECONDS)
+    with faulty.timed("host switched off", "instance: SSH and all"):
+        faulty.wait_for_instance()
 
 
 HANG = """
@@ -221,11 +225,15 @@ def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
     client = (CHECKOUT / ".lab" / "openrc" / STACK / "admin-openrc").read_text()
     read = "sed -n 's/.*glance:\\(.*\\)@openstack-vip.*/\\1/p' /etc/glance/glance-api.conf"
     password = lab.on("controller1", read).strip()
+    keys = "sha256sum </etc/keystone/fernet-keys/2; sha256sum </etc/keystone/credential-keys/1"
+    tokens, credentials = lab.on("controller1", keys).splitlines()
     machines = lab.inside("virsh", "list", "--uuid")
     with faulty.timed("secret known", "rotated and green"):
         lab.make("rotate", "YES=1", seconds=UP_SECONDS)
     assert lab.inside("virsh", "list", "--uuid") == machines
     assert lab.on("controller1", read).strip() not in ("", password)
+    assert lab.on("controller1", keys).splitlines()[0] != tokens
+    assert lab.on("controller1", keys).splitlines()[1] == credentials
     ask = f"MYSQL_PWD={password} mysql -u glance -h openstack-vip.magedu.local -e 'SELECT 1' 2>&1 || true"
     assert "Access denied" in lab.on("controller1", ask)
     (CHECKOUT / ".lab" / "old-openrc").write_text(client)
