@@ -442,7 +442,7 @@ def _is_value(value: object) -> bool:
 def _overrides(reader: _Reader, site: Site) -> dict[str, str]:
     overrides = reader.mapping("passwordOverrides")
     # Files can be rendered only from what is right so far.
-    known = None if reader.findings or not overrides else _passwords(site)
+    known = None if reader.findings or not overrides else password_names(site)
     for name, value in overrides.items():
         if known is not None and name not in known:
             reader.reject("passwordOverrides", name, f"the names {', '.join(sorted(known))}")
@@ -451,8 +451,13 @@ def _overrides(reader: _Reader, site: Site) -> dict[str, str]:
     return overrides
 
 
-def _passwords(site: Site) -> set[str]:
-    """Names of all passwords and secrets that something of the site has, the operator's own options included."""
+def password_names(site: Site) -> set[str]:
+    """Those of `secret_names` that may be given and rotated one by one."""
+    return {name for name in secret_names(site) if name.endswith(("_password", "_secret"))}
+
+
+def secret_names(site: Site) -> set[str]:
+    """Names of all secrets of the site but the keys for SSH, those that the operator's own options name included."""
     users = {f"{service.name}_identity_password" for service in site.catalogue if service.has_user}
     users |= {f"{service.name}_database_password" for service in site.catalogue if service.databases}
     texts = [
@@ -461,8 +466,7 @@ def _passwords(site: Site) -> set[str]:
         for node in service.nodes(site.topology)
         for text in (*(file.text for file in site.files(service, node)), *(t.script(site, node) for t in service.tasks))
     ]
-    named = {name for name in Secrets(master="").names(texts) if name.endswith(("_password", "_secret"))}
-    return users | named | set(GUIDE)
+    return users | Secrets(master="").names(texts) | set(GUIDE)
 
 
 def _hypervisor(reader: _Reader, facts: Mapping[str, Any]) -> Hypervisor:

@@ -4,8 +4,8 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from components.config import Config
-from tools import known_secrets, stack, stack_values
+from components.config import password_names
+from tools import stack, stack_values
 from tools.steps import StepError
 
 
@@ -16,7 +16,7 @@ def change(stack_name: str, draft: Path, secret_name: str = "") -> None:
     StepError, with nothing changed, for a name that is none, or where no password follows from the master secret.
     """
     config = stack_values.complete(stack_name)
-    allowed = _passwords(config)
+    allowed = sorted(password_names(replace(config.site, options={})))
     if secret_name:
         if secret_name not in allowed:
             raise StepError(
@@ -34,13 +34,6 @@ def change(stack_name: str, draft: Path, secret_name: str = "") -> None:
     stack.set_secret(stack_name, draft, "masterSecret", secrets.token_urlsafe(32))
     for name in (name for name in config.secrets.overrides if name in allowed):
         _override(stack_name, draft, name)
-
-
-def _passwords(config: Config) -> list[str]:
-    """Names of all passwords and secrets that are the lab's own."""
-    site, secrets = replace(config.site, options={}), replace(config.secrets, overrides={})
-    names = known_secrets.names(replace(config, site=site, secrets=secrets))
-    return sorted(name for name in names if name.endswith(("_password", "_secret")))
 
 
 def _override(stack_name: str, draft: Path, secret_name: str) -> None:

@@ -4,9 +4,9 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
-from components.config import Config
+from components.config import Config, secret_names
 from components.topology import Role
-from tools import backup, known_secrets, stack_values
+from tools import backup, stack_values
 from tools.steps import StepError
 from tools.verify import nodes
 from tools.verify.model import UnansweredError
@@ -24,7 +24,7 @@ def lab(config: Config) -> backup.Lab:
     """What a backup of this lab holds: the databases of all services that run, and the users' passwords."""
     site, secrets = config.site, config.secrets
     databases = (database for each in site.catalogue if each.nodes(site.topology) for database in each.databases)
-    users = (name for name in known_secrets.names(config) if name.endswith("_identity_password"))
+    users = (name for name in secret_names(site) if name.endswith("_identity_password"))
     passwords = secrets.fingerprint({name: secrets.value(name) for name in users})
     return backup.Lab(site.release.name, tuple(databases), passwords)
 
