@@ -178,16 +178,24 @@ class Lab:
         return set(json.loads(self.inside("python", "-m", "tests.e2e.on_node", STACK)))
 
 
-def kill_engine_of(session: int) -> list[str]:
-    """SIGKILL the engine and its plugins in a session of processes, but not the program; returns their names."""
-    killed = []
+def engine_of(session: int) -> dict[int, str]:
+    """The engine and its plugins in a session of processes, but not the program: names by process."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ProcessLookupError, ValueError):
             name = (process / "comm").read_text().strip()
             if os.getsid(int(process.name)) == session and name.startswith("pulumi"):
-                os.kill(int(process.name), signal.SIGKILL)
-                killed.append(name)
-    return killed
+                found[int(process.name)] = name
+    return found
+
+
+def kill_engine_of(session: int) -> list[str]:
+    """SIGKILL the engine and its plugins; returns their names."""
+    killed = engine_of(session)
+    for process in killed:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return list(killed.values())
 
 
 def wait_for_line(process: subprocess.Popen[str], pattern: str, seconds: float, count: int = 1) -> None:

@@ -1,12 +1,12 @@
 """Run inside a lab's shell: `listening STACK ADDRESS` connects to each port that any process of a node listens at.
 
-It does so from this machine, over both networks, and from the tenant's instance at ADDRESS. Prints JSON, by where from:
-what is `open`, and what the catalogue `names`.
+It does so from this machine, over both networks, from the tenant's instance at ADDRESS, and from every node to all
+others. Prints JSON, by where from: what is `open`, and what the catalogue `names`.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 
@@ -39,6 +39,12 @@ def main() -> None:
         from_host = {place for place, taken in zip(places, connected, strict=True) if taken}
     key = paths.CLIENTS / stack / clients.KEY_FILE
     from_instance = set(try_from_instance(address, asyncssh.read_private_key(key), outside))
+    from_nodes = {
+        node: set(
+            try_from_node(config, node, [place for place in places if place[0] not in set(addresses(config, node))])
+        )
+        for node in topology.nodes
+    }
     hosts = {network.gateway for network in (topology.provider, topology.internal)}
     print(
         json.dumps(
@@ -46,6 +52,17 @@ def main() -> None:
                 "tried": len(places),
                 "host": {"open": words(from_host), "names": words(named(config, hosts))},
                 "instance": {"open": words(from_instance), "names": words(named(config, {address}))},
+                **{
+                    node.name: {
+                        "open": words(taken),
+                        "names": words(
+                            place
+                            for place in named(config, {node.address, node.internal_address})
+                            if place[0] not in set(addresses(config, node))
+                        ),
+                    }
+                    for node, taken in from_nodes.items()
+                },
             }
         )
     )
@@ -89,7 +106,18 @@ def try_from_instance(address: IPv4Address, key: asyncssh.SSHKey, places: list[P
         yield IPv4Address(to), int(port)
 
 
-def words(places: set[Place]) -> list[str]:
+def try_from_node(config: Config, node: Node, places: list[Place]) -> Iterator[Place]:
+    """Those of the places that take a connection from a node."""
+    each = "timeout {0} bash -c ': </dev/tcp/{1}/{2}' 2>/dev/null && echo {1}:{2} &"
+    script = "\n".join([*(each.format(SECONDS, to, port) for to, port in places), "wait; echo end"])
+    said = nodes.run(node, script, config.secrets, seconds=300).split()
+    assert said[-1] == "end", said
+    for line in said[:-1]:
+        to, _, port = line.partition(":")
+        yield IPv4Address(to), int(port)
+
+
+def words(places: Iterable[Place]) -> list[str]:
     """As text, in order."""
     return [f"{to}:{port}" for to, port in sorted(places)]
 
