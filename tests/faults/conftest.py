@@ -15,6 +15,9 @@ from tests.e2e.lab import CHECKOUT, STACK, Lab
 START = "start"
 """Name of the snapshot."""
 
+POOL = "172.16.100.10-172.16.101.250"
+"""The default one has no room for all ports of the load."""
+
 UP_SECONDS = 3600
 DESTROY_SECONDS = 60
 SNAPSHOT_SECONDS = 60
@@ -98,7 +101,7 @@ def faulty(request: pytest.FixtureRequest, whole: Faulty) -> Iterator[Faulty]:
 def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
     """A lab, up and green, with a snapshot of that moment."""
     keep = request.config.getoption("--keep")
-    lab = Lab(keep=keep)
+    lab = Lab({"allocationPool": POOL}, keep=keep)
     faulty = request.config.stash[_FAULTY] = Faulty(lab, seed)
     shutil.rmtree(CHECKOUT / ".lab" / "backups", ignore_errors=True)  # of an earlier run
     if (CHECKOUT / ".lab" / "snapshots" / STACK / START).exists():
