@@ -23,6 +23,8 @@ STACK = "compact"
 NODES = ("controller1", "node1")
 WATCH = Path(__file__).with_name("watch.sh")
 CHECKOUT = paths.STATE / "e2e" / "checkout"
+MAKES_OWN = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
+"""Variables by which a `make` tells those under it that they are."""
 
 
 @dataclass
@@ -80,9 +82,12 @@ class Lab:
     @contextmanager
     def making(self, target: str, *variables: str) -> Iterator[subprocess.Popen[str]]:
         """`make TARGET` in a session of its own, which ends with the block at the latest."""
+        # As from a terminal: nothing of the `make` that runs the tests.
+        environment = {name: value for name, value in os.environ.items() if name not in MAKES_OWN}
         with subprocess.Popen(
             ["make", target, f"STACK={STACK}", *variables],
             cwd=CHECKOUT,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
