@@ -37,7 +37,7 @@ def _remove(hypervisor: Hypervisor) -> Iterator[str]:
         if domain not in owned and (_stands_in(domain, uuid) or has_disk_among(uri, domain, files.values())):
             delete_domain(uri, domain)
             yield f"machine {domain}"
-    begun = made.begun(made.NETWORK)
+    begun = made.begun(hypervisor)
     for network, uuid in networks(uri).items():
         if network not in owned and (_stands_in(network, uuid) or network in begun):
             delete_network(uri, network)

@@ -1,10 +1,13 @@
 """What stacks have made in libvirt, by the engine's state."""
 
+from collections.abc import Mapping
+from ipaddress import ip_interface, ip_network
 from typing import Any
+from xml.etree import ElementTree
 
 from tools import stack
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import machines, networks, volumes
+from tools.hypervisor.virsh import machines, networks, virsh, volumes
 from tools.steps import StepError
 
 NETWORK = "libvirt:index/network:Network"
@@ -65,11 +68,29 @@ def removal(owner: str | None, by_hand: str) -> str:
     return f"make destroy STACK={owner}" if owner else f"if nobody needs it, in `make shell`: {by_hand}"
 
 
-def begun(*types: str) -> set[str]:
-    """Names of what killed engines were making of these types: it may be there without being in a state."""
+def begun(hypervisor: Hypervisor) -> set[str]:
+    """Networks in libvirt that killed engines were making: of that name, with that bridge and these addresses."""
     operations = [operation for name in stack.kept() for operation in stack.pending(name)]
-    return {
-        operation["resource"]["inputs"]["name"]
+    wanted = [
+        operation["resource"]["inputs"]
         for operation in operations
-        if operation["type"] == "creating" and operation["resource"]["type"] in types
+        if operation["type"] == "creating" and operation["resource"]["type"] == NETWORK
+    ]
+    there = networks(hypervisor.uri) if wanted else {}
+    return {
+        inputs["name"]
+        for inputs in wanted
+        if inputs["name"] in there and is_as_wanted(virsh(hypervisor.uri, "net-dumpxml", inputs["name"]), inputs)
     }
+
+
+def is_as_wanted(description: str, inputs: Mapping[str, Any]) -> bool:
+    """Whether libvirt's description of a network has the bridge and the addresses of a resource's inputs."""
+    network = ElementTree.fromstring(description)
+    bridge = network.find("bridge")
+    addresses = {
+        ip_interface(f"{ip.get('address')}/{ip.get('prefix') or ip.get('netmask')}").network
+        for ip in network.findall("ip")
+    }
+    wanted = {ip_network(cidr) for cidr in inputs.get("addresses", [])}
+    return bridge is not None and bridge.get("name") == inputs.get("bridge") and addresses == wanted

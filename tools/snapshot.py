@@ -333,7 +333,7 @@ def _check_disks(host: Hypervisor, stack_name: str, disks: Collection[str]) -> N
 
 def _made_anew(host: Hypervisor, stack_name: str, kept: Path) -> list[str]:
     """Networks in libvirt that are the stack's, and not those of the snapshot; StepError for one of somebody else."""
-    there, owners, begun = networks_in(host.uri), made.owners(host, made.NETWORK), made.begun(made.NETWORK)
+    there, owners, begun = networks_in(host.uri), made.owners(host, made.NETWORK), made.begun(host)
     known = {file.stem: ElementTree.parse(file).findtext("uuid") for file in kept.iterdir()}
     others = sorted(network for network, uuid in known.items() if there.get(network, uuid) != uuid)
     for network in others:

@@ -28,10 +28,10 @@ def leave(checkout: Checkout, domain: str) -> None:
     checkout.inside(LEFT.format(domain=domain, volume=f"{domain}.qcow2"))
 
 
-def record(checkout: Checkout, *resources: tuple[str, str], begun: tuple[str, ...] = ()) -> None:
+def record(checkout: Checkout, *resources: tuple[str, str], begun: str = "") -> None:
     """Have the state of stack `lab` hold resources of these types and names, as libvirt has them now.
 
-    `begun` are networks that an engine was making when it was killed.
+    `begun` is the address range of a network `vmbr0` that an engine was making when it was killed.
     """
     stacks = checkout.path / ".lab" / "state" / ".pulumi" / "stacks" / "openstack-lab"
     stacks.mkdir(parents=True)
@@ -46,11 +46,9 @@ def record(checkout: Checkout, *resources: tuple[str, str], begun: tuple[str, ..
         }
         for kind, name in resources
     ]
-    pending = [
-        {"type": "creating", "resource": {"type": "libvirt:index/network:Network", "inputs": {"name": name}}}
-        for name in begun
-    ]
-    latest = {"resources": entries, "pending_operations": pending}
+    inputs = {"name": "vmbr0", "bridge": "vmbr0", "addresses": [begun]}
+    pending = [{"type": "creating", "resource": {"type": "libvirt:index/network:Network", "inputs": inputs}}]
+    latest = {"resources": entries, "pending_operations": pending if begun else []}
     (stacks / "lab.json").write_text(json.dumps({"checkpoint": {"latest": latest}}))
 
 
@@ -66,7 +64,7 @@ def test_what_no_state_knows_is_removed_and_what_one_knows_stays(checkout: Check
     leave(checkout, "openstack-node1")
     leave(checkout, "openstack-node2")
     recorded = ("domain:Domain", "openstack-node2"), ("volume:Volume", "openstack-node2.qcow2")
-    record(checkout, *recorded, begun=("vmbr0",))
+    record(checkout, *recorded, begun="172.16.0.0/16")
     # The stack's file does not matter: its state tells what it made.
     (checkout.path / "Pulumi.lab.yaml").unlink()
     said = run(checkout, "from tools import leftovers; leftovers.remove(host)")
@@ -75,6 +73,14 @@ def test_what_no_state_knows_is_removed_and_what_one_knows_stays(checkout: Check
     assert checkout.inside("virsh net-list --all --name").split() == []
     assert checkout.inside("virsh --quiet vol-list $(virsh pool-list --name)").split()[0] == "openstack-node2.qcow2"
     assert "leftovers: none" in run(checkout, "from tools import leftovers; leftovers.remove(host)")
+
+
+def test_a_network_that_is_not_like_the_one_that_was_begun_is_somebody_else_s(checkout: Checkout) -> None:
+    """Its name alone does not make it the stack's."""
+    start_guest(checkout)
+    record(checkout, begun="172.17.0.0/16")
+    assert "leftovers: none" in run(checkout, "from tools import leftovers; leftovers.remove(host)")
+    assert checkout.inside("virsh net-list --all --name").split() == ["vmbr0"]
 
 
 def test_a_machine_that_is_off_is_started_and_what_is_gone_is_found(checkout: Checkout) -> None:
