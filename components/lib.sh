@@ -6,7 +6,7 @@ declare -A secret=()
 while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
 exec </dev/null
 
-units=() logs=() files=() waiting_for="" files_lock=/run/openstack-lab.files markers=/run/openstack-lab
+units=() logs=() files=() restart_after=() restarted="" waiting_for="" files_lock=/run/openstack-lab.files markers=/run/openstack-lab
 policy=/usr/sbin/policy-rc.d
 
 mask() { # standard input with every secret of this script replaced
@@ -63,6 +63,15 @@ has_address() { # INTERFACE
   ip -4 -o address show dev "$1" | grep -q .
 }
 
+keystone_takes() { # URL USER PASSWORD: whether it gives the user a token
+  local status
+  status=$(curl -sS -o /dev/null -m 30 -w '%{http_code}' -H 'Content-Type: application/json' --data @- "$1" <<JSON
+{"auth": {"identity": {"methods": ["password"], "password": {"user":
+  {"name": "$2", "domain": {"id": "default"}, "password": "$3"}}}}}
+JSON
+  ) && [ "$status" = 201 ]
+}
+
 file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched where nothing differs.
   local path=$1 owner=$2 mode=$3 content name lock
   content=$(cat && printf .)
@@ -94,10 +103,23 @@ start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run wit
   ! systemctl show --property=NeedDaemonReload "$@" | grep -q yes || systemctl daemon-reload
   if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && ! written_since "$marker" && systemctl is-active --quiet "$@"
   then return; fi
+  if [ ${#restart_after[@]} -gt 0 ] && systemctl is-active --quiet "$@"; then wait_for "${restart_after[@]}"; fi
   systemctl "$verb" "$@"
+  restarted=yes
   install -d "$markers"
   echo "$digest" >"$marker"
   echo "$verb $service"
+}
+
+reread() { # NAME DIGEST COMMAND...: have running units read a file that their start reads as well
+  local marker=$markers/$1 digest=$2
+  shift 2
+  if [ -z "$restarted" ]; then
+    if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && ! written_since "$marker"; then return; fi
+    run_as root "$@"
+    echo "reread ${files[*]}"
+  fi
+  echo "$digest" >"$marker"
 }
 
 written_since() { # FILE: whether one of the service's files is newer

@@ -8,10 +8,12 @@ import pulumi
 
 from components import remote
 from components.control_plane.host import PreparedHost
+from components.services import database, keystone
 from components.services.model import (
     EVERY_ROLE,
     FILES,
     GRANT,
+    RETIRE,
     START,
     Listener,
     Migration,
@@ -66,7 +68,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
         before: dict[str, list[pulumi.Resource]] = {name: [resource] for name, resource in installed.items()}
         once: list[pulumi.Resource] = []
         if service.migrations:
-            granted = self._grant(self._first(Role.DATABASE), after=earlier["mariadb"].everywhere())
+            user = database.grant(service.name, service.databases)
+            granted = self._run(GRANT, None, self._first(Role.DATABASE), user, after=earlier["mariadb"].everywhere())
             through_vip = earlier["keepalived"].everywhere()
             once += [
                 self._run(
@@ -88,6 +91,9 @@ class ServiceOnNodes(pulumi.ComponentResource):
         beside = self._tasks(When.BESIDE_START, hosts, files, before, once)
         last = self._tasks(When.AFTER_START, hosts, files, started, [])
         self.ready = {name: [*resources, *beside, *last] for name, resources in started.items()}
+        if service.migrations:
+            user = database.retire(service.name)
+            self._run(RETIRE, None, self._first(Role.DATABASE), user, after=self.everywhere())
         self.register_outputs({})
 
     def awaited_by(self, node: str) -> list[pulumi.Resource]:
@@ -131,19 +137,6 @@ class ServiceOnNodes(pulumi.ComponentResource):
     def _first(self, role: Role) -> PreparedHost:
         return self._prepared[self.site.topology.having(role)[0].name]
 
-    def _grant(self, database: PreparedHost, after: Iterable[pulumi.Resource]) -> pulumi.Resource:
-        user = self.service.name
-        statements = "".join(
-            f"CREATE DATABASE IF NOT EXISTS {name};\n"
-            + "".join(
-                f"GRANT ALL PRIVILEGES ON {name}.* TO '{user}'@'{place}'"
-                f" IDENTIFIED BY '${{secret[{user}_database_password]}}';\n"
-                for place in ("localhost", "%")
-            )
-            for name in self.service.databases
-        )
-        return self._run(GRANT, None, database, f"sql <<SQL\n{statements}SQL\n", after=after)
-
     def _migrate(self, migration: Migration) -> str:
         user = self.service.name
         password = f'"${{secret[{user}_database_password]}}"'
@@ -155,18 +148,22 @@ class ServiceOnNodes(pulumi.ComponentResource):
         """Restart the units when, and only when, the digest of their files changed; then ask whether they answer."""
         packaging = self.site.packaging(self.service)
         node = prepared.host.node
-        digest = fingerprint(files, prepared)
         verb = packaging.verb or ("reload-or-restart" if self.service.reloads else "restart")
-        lines = [
-            f"logs=({remote.words(*packaging.logs)})",
-            f"files=({remote.words(*(file.path for file in files))})",
-        ]
+        reread = {file: packaging.rereads[file.path] for file in files if file.path in packaging.rereads}
+        read_once = [file for file in files if file not in reread]
+        lines = [f"logs=({remote.words(*packaging.logs)})", _watched(*read_once)]
+        if self.service.has_user:
+            lines.append(keystone.restart_after(self.site, self.service.name, READY_SECONDS))
         if self.service.check:
             lines.append(self.service.check(self.site, node))
         if packaging.prepare:
             lines.append(packaging.prepare)
         if packaging.units:
+            digest = fingerprint(read_once, prepared)
             lines.append(remote.words("start", self.service.name, digest, verb, *packaging.units))
+        for file, command in reread.items():
+            marker = f"{self.service.name}-{file.path.rpartition('/')[2]}"
+            lines += [_watched(file), f"{remote.words('reread', marker, fingerprint([file], prepared))} {command}"]
         if packaging.activate:
             lines.append(packaging.activate)
         lines += [self._answers(listener, node) for listener in self.service.listeners]
@@ -179,8 +176,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
             "\n".join(lines),
             after=after,
             masks=texts(files),
-            seconds=READY_SECONDS + 300,
-            triggers=[digest],
+            seconds=2 * READY_SECONDS + 300,
+            triggers=[fingerprint(files, prepared)],
         )
 
     def _answers(self, listener: Listener, node: Node) -> str:
@@ -212,6 +209,10 @@ class ServiceOnNodes(pulumi.ComponentResource):
             triggers=list(triggers),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
+
+
+def _watched(*files: RenderedFile) -> str:
+    return f"files=({remote.words(*(file.path for file in files))})"
 
 
 def texts(files: Iterable[RenderedFile]) -> list[str]:

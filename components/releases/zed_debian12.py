@@ -212,6 +212,7 @@ ZED_DEBIAN12 = Release(
             packages=("rabbitmq-server",),
             units=("rabbitmq-server.service",),
             facts={"schedulers": "+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none", "no tags": "[]"},
+            rereads={"/etc/rabbitmq/definitions.json": "rabbitmqctl import_definitions /etc/rabbitmq/definitions.json"},
         ),
         "memcached": Packaging(
             packages=("memcached",),

@@ -137,7 +137,7 @@ RABBITMQ = Service(
         ),
     ),
 )
-"""The user comes from a definitions file read at start: no `rabbitmqctl`, no password in an argument, no guest user."""
+"""The user comes from a definitions file that is read at start: no password in an argument, no guest user."""
 
 
 MEMCACHED = Service(

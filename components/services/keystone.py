@@ -50,6 +50,13 @@ def login(site: Site, user: str) -> dict[str, str]:
     }
 
 
+def restart_after(site: Site, user: str, seconds: int) -> str:
+    """Line of a script: a running service keeps the former password of `user` as long as Keystone does."""
+    what = f"Keystone to take the present password of {user}"
+    url = f"http://{site.vip_name}:{PORT}/v3/auth/tokens"
+    return f"""restart_after=('{what}' {seconds} keystone_takes {url} {user} "${{secret[{user}_identity_password]}}")"""
+
+
 def _keystone_conf(site: Site, _node: Node) -> Ini:
     return {
         "database": {"connection": site.database_url("keystone", "keystone")},

@@ -20,8 +20,9 @@ INTERFACES = ("public", "internal", "admin")
 CATALOG = "catalog"
 """In `Service.after`: the users, roles and endpoints of all services in Keystone."""
 
-FILES, GRANT, START = "files", "database", "start"
-"""Steps of a service's set-up: its files on a node, its databases and their user, its units on a node."""
+FILES, GRANT, START, RETIRE = "files", "database", "start", "database-password"
+"""Steps of a service's set-up: its files on a node, its databases and their user, its units on a node; and, when these
+have the present password, the end of the former one in the database."""
 
 Text: TypeAlias = "Callable[[Site, Node], str]"
 """A text that follows from the site's facts and the node it is for."""
@@ -218,6 +219,8 @@ class Packaging:
     """What only this distribution's program takes in, besides the service's own ports."""
     verb: str = ""
     """systemctl's verb for changed files, where a restart would do harm."""
+    rereads: Mapping[str, str] = field(default_factory=dict)
+    """Path of a file -> command by which the running units read it anew: a change of it restarts nothing."""
     logs: tuple[str, ...] = ()
     """Log files that a failing start shows, besides the units' journal."""
     prepare: str = ""

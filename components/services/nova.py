@@ -116,7 +116,7 @@ CONFIGURATION = ConfigFile(path="/etc/nova/nova.conf", content=_nova_conf, group
 NOVA = Service(
     name="nova",
     roles=(Role.CONTROLLER,),
-    after=("network", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", "placement", CATALOG),
+    after=("network", "mariadb", "rabbitmq", "memcached", "haproxy", "keepalived", CATALOG),
     files=(
         CONFIGURATION,
         ConfigFile(path="/etc/nova/cell0.conf", content=_cell0_conf, group="nova", mode="0640"),
@@ -181,7 +181,7 @@ UPDATE compute_nodes SET mapped = 1 WHERE deleted = 0 AND host IN ({listed})"
 COMPUTE = Service(
     name="nova-compute",
     roles=(Role.COMPUTE,),
-    after=("nova",),
+    after=("nova", "placement"),
     files=(
         CONFIGURATION,
         ConfigFile(path="/root/compute-node.sh", content=scripts.restart("nova-compute"), mode="0755"),

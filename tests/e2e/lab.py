@@ -23,6 +23,7 @@ STACK = "compact"
 NODES = ("controller1", "node1")
 WATCH = Path(__file__).with_name("watch.sh")
 CHECKOUT = paths.STATE / "e2e" / "checkout"
+IN_SHELL = (str(paths.VENV / "bin" / "python"), "-m", "tools", "--stack", STACK, "shell")
 MAKES_OWN = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
 """Variables by which a `make` tells those under it that they are."""
 
@@ -103,11 +104,27 @@ class Lab:
 
     def inside(self, *words: str, seconds: float = 120) -> str:
         """Output of a command in the lab's shell."""
-        command = [str(paths.VENV / "bin" / "python"), "-m", "tools", "--stack", STACK, "shell", *words]
+        command = [*IN_SHELL, *words]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds, check=False)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         # Set-up's own steps come first.
         return re.sub(r"\A(?:(?:==>|    ).*\n)*", "", done.stdout)
+
+    @contextmanager
+    def probed(self) -> Iterator[dict[str, Any]]:
+        """Ask every API meanwhile; what tests/faults/probe.py says of that is there afterwards."""
+        command = [*IN_SHELL, "python", "-m", "tests.faults.probe", STACK]
+        found: dict[str, Any] = {}
+        with subprocess.Popen(
+            command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                wait_for_line(process, "asking", 120)
+                yield found
+                output, _ = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        found |= json.loads(output)
 
     def pool(self) -> str:
         """Name of its storage pool."""

@@ -226,8 +226,12 @@ def test_a_backup_brings_a_dropped_database_back(faulty: Faulty) -> None:
     assert faulty.planned() == []
 
 
+APIS = ("keystone", "glance-api", "placement-api", "nova-api", "neutron-api", "neutron-rpc-server")
+"""Units; restarted all at once, as a rotation does at the most."""
+
+
 def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
-    """No machine is made anew; whoever knew the old ones is refused."""
+    """No machine is made anew, no API is out for longer than its restart, and who knew the old ones is refused."""
     lab = faulty.lab
     client = (CHECKOUT / ".lab" / "openrc" / STACK / "admin-openrc").read_text()
     read = "sed -n 's/.*glance:\\(.*\\)@openstack-vip.*/\\1/p' /etc/glance/glance-api.conf"
@@ -235,8 +239,15 @@ def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
     keys = "sha256sum </etc/keystone/fernet-keys/2; sha256sum </etc/keystone/credential-keys/1"
     tokens, credentials = lab.on("controller1", keys).splitlines()
     machines = lab.inside("virsh", "list", "--uuid")
-    with faulty.timed("secret known", "rotated and green"):
+    with lab.probed() as restarted:
+        lab.on("controller1", f"systemctl restart {' '.join(APIS)}")
+        faulty.wait_until_green(REBOOT_SECONDS)
+    with lab.probed() as rotated, faulty.timed("secret known", "rotated and green"):
         lab.make("rotate", "YES=1", seconds=UP_SECONDS)
+    for fault, told in (("APIs restarted by hand", restarted), ("secret rotated", rotated)):
+        assert min(found["asked"] for found in told.values()) > 10
+        faulty.results += [(f"{fault}, {name}", "no answer", found["lost"]) for name, found in told.items()]
+    assert [name for name, found in rotated.items() if found["lost"] > 2 * restarted[name]["lost"] + 30] == []
     assert lab.inside("virsh", "list", "--uuid") == machines
     assert lab.on("controller1", read).strip() not in ("", password)
     assert lab.on("controller1", keys).splitlines()[0] != tokens
@@ -250,6 +261,24 @@ def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
             "-c",
             "from pathlib import Path; from tools.verify import cloud; cloud.login(Path('.lab/old-openrc'))",
         )
+    faulty.back()
+
+
+def test_a_rotated_password_restarts_the_service_that_has_it(faulty: Faulty) -> None:
+    """And nothing else; the former one is refused."""
+    lab = faulty.lab
+    read = "sed -n 's/^connection = .*glance:\\(.*\\)@.*/\\1/p' /etc/glance/glance-api.conf"
+    password, before = lab.on("controller1", read).strip(), lab.started()
+    with faulty.timed("one password known", "rotated and green"):
+        lab.make("rotate", "NAME=glance_database_password", "YES=1", seconds=UP_SECONDS)
+    after = lab.started()
+    assert {unit for unit in before | after if before.get(unit) != after.get(unit)} == {
+        "controller1 glance-api.service"
+    }
+    assert lab.on("controller1", read).strip() not in ("", password)
+    ask = f"MYSQL_PWD={password} mysql -u glance -h openstack-vip.magedu.local -e 'SELECT 1' 2>&1 || true"
+    assert "Access denied" in lab.on("controller1", ask)
+    assert faulty.planned() == []
     faulty.back()
 
 

@@ -153,7 +153,9 @@ def test_only_starts_have_triggers() -> None:
         ),
         ("keystone-controller1-files", "controller1-packages"),
         ("placement-controller1-start", "placement-migrate-placement"),
-        ("nova-controller1-start", "placement-controller1-start"),
+        ("nova-compute-node1-start", "placement-controller1-start"),
+        ("glance-database-password", "glance-controller1-start"),
+        ("nova-database-password", "nova-controller1-start"),
         ("nova-controller1-start", "nova-cells"),
         ("nova-cells", "nova-migrate-nova_api"),
         ("nova-cells", "nova-migrate-nova_cell0"),
@@ -496,6 +498,7 @@ def test_a_changed_password_restarts_what_reads_it() -> None:
         "glance-controller1-files",
         "glance-migrate-glance",
         "glance-controller1-start",
+        "glance-database-password",
     }
 
 
@@ -512,7 +515,8 @@ def test_a_rotated_master_secret_reaches_all_that_reads_a_password_and_no_machin
     started = {name for name in renewed if name.endswith("-start")}
     assert {"nova-controller1-start", "rabbitmq-mysql-master-start", "keepalived-haproxy1-start"} <= started
     assert not started & {"time-node1-start", "network-node1-start", "mariadb-mysql-master-start"}
-    assert {"keystone-bootstrap", "mariadb-mysql-master-secure", "nova-database"} <= renewed
+    assert {"keystone-bootstrap", "mariadb-mysql-master-secure"} <= renewed
+    assert {"nova-database", "nova-database-password"} <= renewed
     assert not renewed & {"node1-login", "node1-packages"}
 
 

@@ -1,6 +1,7 @@
 """The shell library, run by a real bash as the machines do."""
 
 import http.server
+import json
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -188,10 +189,17 @@ def test_what_a_killed_run_forbade_may_start_again(packages: Path) -> None:
 
 
 class _Server(http.server.BaseHTTPRequestHandler):
-    """Answers with the status that the path names."""
+    """Answers with the status that the path names; logs in who has the right password."""
 
     def do_GET(self) -> None:
         self.send_response(int(self.path.strip("/")))
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        login = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        user = login["auth"]["identity"]["password"]["user"]
+        right = {"name": "glance", "domain": {"id": "default"}, "password": "present"}
+        self.send_response(201 if user == right else 401)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -218,6 +226,74 @@ def test_tcp_and_http_answers_are_told_apart_from_silence() -> None:
     """Port 1 on loopback is closed."""
     assert run("answers_tcp 127.0.0.1 1").returncode != 0
     assert run("answers_http http://127.0.0.1:1/").returncode != 0
+
+
+@pytest.mark.parametrize(("password", "takes"), [("present", True), ("former", False)])
+def test_keystone_is_asked_by_the_password_itself(port: int, password: str, *, takes: bool) -> None:
+    """As JSON on curl's standard input: its arguments show in process lists."""
+    script = f"""
+        curl() {{ echo "$*" >&2; command curl "$@"; }}
+        keystone_takes http://127.0.0.1:{port}/v3/auth/tokens glance "${{secret[glance_identity_password]}}" """
+    done = run(script, {"glance_identity_password": password})
+    assert (done.returncode == 0) == takes
+    assert "/v3/auth/tokens" in done.stderr
+    assert password not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("active", ["asked", "asked", "restart glance-api.service"]), ("inactive", ["restart glance-api.service"])],
+)
+def test_what_runs_is_restarted_once_others_know_its_new_password(tmp_path: Path, state: str, said: list[str]) -> None:
+    """Until then the one it has is good; what does not run has nothing to wait for."""
+    script = f"""
+        systemctl() {{
+          case $1 in
+          is-active) [ {state} = active ] ;;
+          restart) echo "$*" ;;
+          esac
+        }}
+        sleep() {{ :; }}
+        asked=0
+        takes() {{ echo asked >&2; asked=$((asked + 1)); [ $asked = 2 ]; }}
+        wait_for() {{ while ! "${{@:3}}" 2>&1; do :; done; }}
+        markers={tmp_path}/markers restart_after=(Keystone 60 takes)
+        start glance aaaa restart glance-api.service
+        start glance aaaa restart glance-api.service"""
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    # What is inactive after its start is started again.
+    assert done.stdout.splitlines()[: len(said)] == said
+    assert done.stdout.count("asked") == said.count("asked")
+
+
+def test_a_file_that_is_read_anew_restarts_nothing(tmp_path: Path) -> None:
+    """Unless its units have been restarted anyway, which read it."""
+    conf, live = tmp_path / "conf", tmp_path / "live"
+    conf.write_text("listen\n")
+
+    def said(digest: str, text: str) -> list[str]:
+        script = f"""
+            systemctl() {{ [ "$1" != restart ] || echo "$*"; }}
+            markers={tmp_path}/markers
+            file {live} root:root 0640 <<<"{text}"
+            files=({conf})
+            start rabbitmq {digest} restart rabbitmq-server.service
+            files=({live})
+            reread rabbitmq-live {text} sh -c 'echo read >>{tmp_path}/reads'"""
+        done = run(script)
+        assert done.returncode == 0, done.stderr
+        return [line.removesuffix(f" {live}") for line in done.stdout.splitlines()]
+
+    restarts = ["restart rabbitmq-server.service", "restart rabbitmq"]
+    assert said("aaaa", "one") == ["wrote", *restarts]
+    assert said("aaaa", "one") == []
+    assert said("aaaa", "two") == ["wrote", "reread"]
+    assert said("aaaa", "two") == []
+    live.write_text("changed by hand\n")
+    assert said("aaaa", "two") == ["wrote", "reread"]
+    assert said("bbbb", "three") == ["wrote", *restarts]
+    assert (tmp_path / "reads").read_text() == "read\nread\n"
 
 
 def test_what_a_command_says_is_shown_only_if_it_fails() -> None:
