@@ -21,6 +21,8 @@ from tools import paths
 
 STACK = "compact"
 NODES = ("controller1", "node1")
+CANARY = "song-of-a-canary"
+"""Word of a command that ends at once: whoever watches has to have heard it."""
 WATCH = Path(__file__).with_name("watch.sh")
 CHECKOUT = paths.STATE / "e2e" / "checkout"
 IN_SHELL = (str(paths.VENV / "bin" / "python"), "-m", "tools", "--stack", STACK, "shell")
@@ -136,14 +138,21 @@ class Lab:
         return self.inside("python", "-m", "tests.e2e.on_node", STACK, node, script)
 
     def watch_processes(self) -> None:
-        """Note every command line on every node, every two seconds, until `processes` is called."""
+        """Note every command line on every node until `processes` is called."""
         start = "systemd-run --quiet --unit=watch --property=StandardOutput=file:/run/watched bash /run/watch.sh"
         for node in NODES:
             self.on(node, f"cat >/run/watch.sh <<'END'\n{WATCH.read_text()}END\n{start}")
 
     def processes(self, node: str) -> str:
-        """Every command line that was seen on a node since `watch_processes`."""
-        return self.on(node, "systemctl stop watch; cat /run/watched; rm /run/watched /run/watch.sh")
+        """Every command line that was seen on a node since `watch_processes`; also what is over at once has to be."""
+        end = "echo 0 >events/lab/exec/enable; echo >kprobe_events"
+        shown = self.on(
+            node,
+            f"/bin/echo {CANARY} >/dev/null; sleep 1; cd /sys/kernel/tracing; systemctl stop watch; {end}"
+            "; cat /run/watched; rm /run/watched /run/watch.sh",
+        )
+        assert f'w1="{CANARY}"' in shown, f"{node}: a command was not seen"
+        return shown
 
     def preview(self, stack: str = STACK) -> list[dict[str, Any]]:
         """The steps of `pulumi preview` that are not `same`."""

@@ -46,11 +46,12 @@ def test_an_up_that_was_killed_is_completed_by_the_next_one(lab: Lab, processes:
     """Engine and plugins die while machines boot and services are half set up; no step by hand is needed."""
     with processes.watched():
         with lab.making("up") as first:
+            wait_for_line(first, r"-login created", UP_SECONDS, count=len(NODES))
+            lab.watch_processes()
             wait_for_line(first, r"rabbitmq-controller1-files created", UP_SECONDS)
             killed = kill_engine_of(first.pid)
         assert "pulumi" in killed
         assert len([name for name in killed if name.startswith("pulumi-resource")]) >= 2
-        lab.watch_processes()
         output = lab.make("up", seconds=UP_SECONDS)
     assert {check for check in checks.CHECKS if f"│ {check} " not in output} == set()
     assert re.search(r"\n\d+ right, 0 wrong in ", output)
