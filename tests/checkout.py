@@ -8,7 +8,10 @@ from tools import clean, paths
 
 
 def copy_to(directory: Path) -> None:
-    """All files that git would commit, without what set-up adds to the stacks' files, and the virtual environment."""
+    """All files that git would commit, without what set-up adds to the stacks' files, and the virtual environment.
+
+    What an earlier copy left there is replaced.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=paths.CHECKOUT,
@@ -22,6 +25,7 @@ def copy_to(directory: Path) -> None:
         if name and (source.is_file() or source.is_symlink()):
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
     for file in directory.glob("Pulumi.*.yaml"):
         text = clean.without_secrets(file.read_text())

@@ -68,9 +68,13 @@ class Lab:
             self.make("clean", "YES=1", seconds=300)
         if CHECKOUT.exists() and not keep:
             shutil.rmtree(CHECKOUT)
+        file = CHECKOUT / f"Pulumi.{STACK}.yaml"
+        kept = file.read_text() if file.exists() else ""
         checkout.copy_to(CHECKOUT)
-        if settings:
-            file = CHECKOUT / f"Pulumi.{STACK}.yaml"
+        if kept:
+            # With the secrets of the lab that is there.
+            file.write_text(kept)
+        elif settings:
             stack = yaml.safe_load(file.read_text())
             stack["config"] |= {f"openstack-lab:{key}": value for key, value in settings.items()}
             file.write_text(yaml.safe_dump(stack, sort_keys=False))
