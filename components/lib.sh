@@ -6,7 +6,8 @@ declare -A secret=()
 while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
 exec </dev/null
 
-units=() logs=() files=() restart_after=() restarted="" waiting_for="" files_lock=/run/openstack-lab.files markers=/run/openstack-lab
+units=() logs=() files=() waiting_for="" restart_after=() restarted=""
+files_lock=/run/openstack-lab.files markers=/run/openstack-lab
 policy=/usr/sbin/policy-rc.d
 
 mask() { # standard input with every secret of this script replaced
