@@ -102,8 +102,7 @@ start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run wit
   units=("$@")
   SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
   ! systemctl show --property=NeedDaemonReload "$@" | grep -q yes || systemctl daemon-reload
-  if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && ! written_since "$marker" && systemctl is-active --quiet "$@"
-  then return; fi
+  if has_read "$marker" "$digest" && systemctl is-active --quiet "$@"; then return; fi
   if [ ${#restart_after[@]} -gt 0 ] && systemctl is-active --quiet "$@"; then wait_for "${restart_after[@]}"; fi
   systemctl "$verb" "$@"
   restarted=yes
@@ -116,15 +115,15 @@ reread() { # NAME DIGEST COMMAND...: have running units read a file that their s
   local marker=$markers/$1 digest=$2
   shift 2
   if [ -z "$restarted" ]; then
-    if [ "$(cat "$marker" 2>/dev/null)" = "$digest" ] && ! written_since "$marker"; then return; fi
+    if has_read "$marker" "$digest"; then return; fi
     run_as root "$@"
     echo "reread ${files[*]}"
   fi
   echo "$digest" >"$marker"
 }
 
-written_since() { # FILE: whether one of the service's files is newer
-  [ ${#files[@]} -gt 0 ] && find "${files[@]}" -newer "$1" | grep -q .
+has_read() { # MARKER DIGEST: whether the files are as they were when somebody read them last
+  [ "$(cat "$1" 2>/dev/null)" = "$2" ] && { [ ${#files[@]} -eq 0 ] || ! find "${files[@]}" -newer "$1" | grep -q .; }
 }
 
 run_as() { # USER COMMAND...: what it says is shown only if it fails

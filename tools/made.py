@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from tools import stack
 from tools.hypervisor import Hypervisor
-from tools.hypervisor.virsh import machines, networks, virsh, volumes
+from tools.hypervisor.virsh import machines, names, networks, virsh, volumes
 from tools.steps import StepError
 
 NETWORK = "libvirt:index/network:Network"
@@ -76,7 +76,7 @@ def begun(hypervisor: Hypervisor) -> set[str]:
         for operation in operations
         if operation["type"] == "creating" and operation["resource"]["type"] == NETWORK
     ]
-    there = networks(hypervisor.uri) if wanted else {}
+    there = names(hypervisor.uri, "net-list", "--all") if wanted else set()
     return {
         inputs["name"]
         for inputs in wanted

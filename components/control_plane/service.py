@@ -68,8 +68,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
         before: dict[str, list[pulumi.Resource]] = {name: [resource] for name, resource in installed.items()}
         once: list[pulumi.Resource] = []
         if service.migrations:
-            user = database.grant(service.name, service.databases)
-            granted = self._run(GRANT, None, self._first(Role.DATABASE), user, after=earlier["mariadb"].everywhere())
+            grant = database.grant(service.name, service.databases)
+            granted = self._run(GRANT, None, self._first(Role.DATABASE), grant, after=earlier["mariadb"].everywhere())
             through_vip = earlier["keepalived"].everywhere()
             once += [
                 self._run(
@@ -92,8 +92,8 @@ class ServiceOnNodes(pulumi.ComponentResource):
         last = self._tasks(When.AFTER_START, hosts, files, started, [])
         self.ready = {name: [*resources, *beside, *last] for name, resources in started.items()}
         if service.migrations:
-            user = database.retire(service.name)
-            self._run(RETIRE, None, self._first(Role.DATABASE), user, after=self.everywhere())
+            retire = database.retire(service.name)
+            self._run(RETIRE, None, self._first(Role.DATABASE), retire, after=self.everywhere())
         self.register_outputs({})
 
     def awaited_by(self, node: str) -> list[pulumi.Resource]:

@@ -39,10 +39,9 @@ def main() -> None:
         from_host = {place for place, taken in zip(places, connected, strict=True) if taken}
     key = paths.CLIENTS / stack / clients.KEY_FILE
     from_instance = set(try_from_instance(address, asyncssh.read_private_key(key), outside))
+    own = {node: set(addresses(config, node)) for node in topology.nodes}
     from_nodes = {
-        node: set(
-            try_from_node(config, node, [place for place in places if place[0] not in set(addresses(config, node))])
-        )
+        node: set(try_from_node(config, node, [place for place in places if place[0] not in own[node]]))
         for node in topology.nodes
     }
     hosts = {network.gateway for network in (topology.provider, topology.internal)}
@@ -58,7 +57,7 @@ def main() -> None:
                         "names": words(
                             place
                             for place in named(config, {node.address, node.internal_address})
-                            if place[0] not in set(addresses(config, node))
+                            if place[0] not in own[node]
                         ),
                     }
                     for node, taken in from_nodes.items()
