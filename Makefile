@@ -14,7 +14,7 @@ up: ## Set up, check, make the cloud, verify it (INSTANCE=1: by booting an insta
 preview: ## Show what `make up` would do
 refresh: ## Bring Pulumi's state in line with what exists
 destroy: ## Delete everything that `make up` made (YES=1: without asking)
-verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON; INSTANCE=1: boot an instance, too)
+verify: ## Ask the nodes and APIs whether all is right (JSON=1: as JSON; INSTANCE=1: boot an instance, too; PATIENCE=SECONDS: again and again for that long)
 repair: ## Bring back what somebody changed by hand, after a preview (YES=1: without asking)
 rotate: ## Another master secret, or another value of password NAME, after a preview (YES=1: without asking)
 status: ## Show nodes, services and endpoints (JSON=1: as JSON)
@@ -63,7 +63,7 @@ verify status logs snapshots backups clean:
 	@$(TOOLS) $@ $(OPTIONS)
 
 up: OPTIONS = $(if $(INSTANCE),--instance)
-verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance)
+verify: OPTIONS = $(if $(JSON),--json) $(if $(INSTANCE),--instance) $(if $(PATIENCE),--patience=$(PATIENCE))
 status: OPTIONS = $(if $(JSON),--json)
 clean: OPTIONS = $(if $(YES),--yes)
 snapshots: OPTIONS = $(DELETE)

@@ -141,6 +141,7 @@ _FORMATS: dict[str, Callable[[str], Iterator[Setting]]] = {
     "rabbitmq.config": _whole,
     "enabled_plugins": _whole,
     "ifcfg-*": _shell,
+    "_9998_yaml.py": _whole,
     "*.py": _python,
     "local_settings": _python,
     "*.yaml": _yaml,

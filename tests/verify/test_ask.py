@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from components import remote
+from components.secrets import Secrets
+from components.services.model import Service
+from components.topology import Node
 from tests import stacks
 from tests.verify import servers
 from tests.verify.keystone import PASSWORD, SERVICES, openrc, token
@@ -34,6 +37,7 @@ from tools.verify.model import (
     UnitState,
     UpgradeCheck,
     UpgradeChecks,
+    Visit,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")
@@ -664,6 +668,16 @@ def test_a_database_that_does_not_answer_has_not_lost_its_grants(tmp_path: Path)
 
 # The order
 
+QUICK = {
+    nodes: ("report", "grants", "cells"),
+    cloud: (
+        *("login", "assignments", "providers", "compute_services", "network_agents", "hypervisors"),
+        *("image", "instance"),
+    ),
+    ask: ("endpoint", "statistics", "page", "sha256"),
+    web: ("connects",),
+}
+
 
 def test_what_keeps_a_controller_busy_is_asked_once_all_else_is_answered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -678,23 +692,62 @@ def test_what_keeps_a_controller_busy_is_asked_once_all_else_is_answered(
 
         return answer
 
-    quick = {
-        nodes: ("report", "grants", "cells"),
-        cloud: (
-            *("login", "assignments", "providers", "compute_services", "network_agents", "hypervisors"),
-            *("image", "instance"),
-        ),
-        ask: ("endpoint", "statistics", "page", "sha256"),
-        web: ("connects",),
-    }
-    for module, names in quick.items():
+    for module, names in QUICK.items():
         for name in names:
             monkeypatch.setattr(module, name, question(name, 0.1))
-    for module, name in ((nodes, "upgrade"), (ask, "visit")):
-        monkeypatch.setattr(module, name, question(name, 0))
+    monkeypatch.setattr(nodes, "upgrade", question("upgrade", 0))
+    monkeypatch.setattr(dashboard, "log_in", question("log_in", 0))
     ask.everything(stacks.load("compact"), tmp_path)
-    assert sorted(answered[-3:]) == ["upgrade", "upgrade", "visit"]
-    assert set(answered[:-3]) == {name for names in quick.values() for name in names}
+    assert sorted(answered[-4:]) == ["log_in", "log_in", "upgrade", "upgrade"]
+    assert set(answered[:-4]) == {name for names in QUICK.values() for name in names}
+
+
+def test_what_keeps_a_controller_busy_is_not_asked_again_once_it_was_right(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    upgrades = {
+        "placement": [UpgradeChecks(status=2, results=()), UpgradeChecks(status=0, results=())],
+        "nova": [UpgradeChecks(status=1, results=())],
+    }
+    visits = {"myuser": ["nobody", "myuser"], "admin": ["admin"]}
+
+    def upgrade(_node: Node, service: Service, _secrets: Secrets) -> UpgradeChecks:
+        asked.append(service.name)
+        return upgrades[service.name].pop(0)
+
+    def log_in(_url: str, username: str, _password: str) -> Visit:
+        asked.append(username)
+        return Visit(path="/dashboard/settings/", user=visits[username].pop(0), seconds=1)
+
+    for module, names in QUICK.items():
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *_, **_options: True)
+    monkeypatch.setattr(nodes, "upgrade", upgrade)
+    monkeypatch.setattr(dashboard, "log_in", log_in)
+    config = stacks.load("compact")
+    first = ask.everything(config, tmp_path)
+    assert sorted(asked) == ["admin", "myuser", "nova", "placement"]
+    second = ask.everything(config, tmp_path, first)
+    assert sorted(asked[4:]) == ["myuser", "placement"]
+    assert {name: checks.status for name, checks in second.upgrades.items() if isinstance(checks, UpgradeChecks)} == {
+        "placement": 0,
+        "nova": 1,
+    }
+    assert {user: visit.user for user, visit in second.dashboard.items() if isinstance(visit, Visit)} == {
+        "myuser": "myuser",
+        "admin": "admin",
+    }
+
+
+def test_keystone_answers_once_it_gives_its_version_document(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the load balancer's own answer is none of."""
+    lab = stacks.load("compact").site
+    monkeypatch.setattr(type(lab), "url", lambda *_: f"{site.url}/v3/")
+    site.answers["GET /v3/"] = Answer(503, "<html>No server is available</html>")
+    assert not ask.identity_answers(lab)
+    site.answers["GET /v3/"] = Answer(200, {"version": {"id": "v3.14"}})
+    assert ask.identity_answers(lab)
 
 
 def test_a_lab_that_gives_no_token_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

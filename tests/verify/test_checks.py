@@ -930,12 +930,13 @@ def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def answer(*answers: Answers) -> None:
         ahead = list(answers)
 
-        def everything(config: Config, _clients: Path) -> Answers:
+        def everything(config: Config, _clients: Path, _earlier: Answers | None) -> Answers:
             assert config is lab
             return ahead.pop(0) if len(ahead) > 1 else ahead[0]
 
         monkeypatch.setattr(stack_values, "complete", {"lab": lab}.__getitem__)
         monkeypatch.setattr(ask, "everything", everything)
+        monkeypatch.setattr(ask, "identity_answers", lambda _: True)
 
     return answer
 
@@ -995,6 +996,24 @@ def test_verify_asks_again_while_a_lab_comes_back(
         r"(    1 wrong after 0 s, asked again for 60 s at the most: VIP 172\.16\.0\.248\n){2}", printed.err
     )
     assert "0 wrong in" in printed.out
+
+
+def test_verify_waits_for_keystone_before_it_asks_everything_again(
+    lab: Config,
+    asked: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A lab that boots needs its processors itself."""
+    monkeypatch.setattr(verify, "PAUSE", 0)
+    asked(with_node(healthy(lab), "haproxy1", holds_vip=False), healthy(lab))
+    ahead = [False, False, True]
+    monkeypatch.setattr(ask, "identity_answers", lambda _: ahead.pop(0))
+    assert verify.main(["--patience", "60"]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "    no answer of Keystone after 0 s",
+        "    no answer of Keystone after 0 s",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -61,16 +61,22 @@ def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
     from tools.verify import ask, checks
 
     begun = time.monotonic()
+    answers = None
     while True:
-        rows = checks.rows(config, ask.everything(config, clients))
+        answers = ask.everything(config, clients, answers)
+        rows = checks.rows(config, answers)
         wrong = [row for row in rows if not row.ok]
         seconds = time.monotonic() - begun
         if not wrong or seconds >= patience or any(row.lasts for row in wrong):
             return rows
         named = ", ".join(f"{row.check} {row.subject}" for row in wrong)
-        print(
-            f"    {len(wrong)} wrong after {seconds:.0f} s, asked again for {patience:.0f} s at the most: {named}",
-            file=sys.stderr,
-            flush=True,
-        )
+        _tell(f"{len(wrong)} wrong after {seconds:.0f} s, asked again for {patience:.0f} s at the most: {named}")
         time.sleep(PAUSE)
+        # A lab that boots needs its processors itself.
+        while not ask.identity_answers(config.site) and (seconds := time.monotonic() - begun) < patience:
+            _tell(f"no answer of Keystone after {seconds:.0f} s")
+            time.sleep(PAUSE)
+
+
+def _tell(progress: str) -> None:
+    print(f"    {progress}", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from components.cloud import instance as tenant_instance
 from components.cloud.clients import ADMIN, DEMO, Client
 from components.config import Config
 from components.secrets import Secrets
-from components.services import haproxy
+from components.services import haproxy, keystone
 from components.services.horizon import dashboard_url
 from components.services.model import Site
 from components.services.nova import console_url
@@ -29,9 +29,14 @@ from tools.verify.places import UPGRADE_CHECKED
 T = TypeVar("T")
 
 
-def everything(config: Config, clients: Path) -> Answers:
-    """Ask what is answered at once, then what takes its time. `clients` is the directory of the environment files."""
+def everything(config: Config, clients: Path, earlier: Answers | None = None) -> Answers:
+    """Ask what is answered at once, then what takes its time. `clients` is the directory of the environment files.
+
+    What takes its time and was right in `earlier`, the answers of a moment ago, is not asked again.
+    """
     site, secrets, tenant = config.site, config.secrets, config.tenant
+    passed = _right(earlier.upgrades, lambda _, checks: checks.passed) if earlier else {}
+    visited = _right(earlier.dashboard, lambda user, visit: visit.user == user) if earlier else {}
     controller = site.topology.having(Role.CONTROLLER)[0]
     with ThreadPoolExecutor(max_workers=64) as pool:
         quick: list[Future[Any]] = []
@@ -74,8 +79,10 @@ def everything(config: Config, clients: Path) -> Answers:
         upgrades = {
             service.name: pool.submit(_after, logins[ADMIN.username], nodes.upgrade, controller, service, secrets)
             for service in UPGRADE_CHECKED
+            if service.name not in passed
         }
-        visits = pool.submit(visit, site, secrets, {client: logins[client.username] for client in (DEMO, ADMIN)})
+        visitors = [client for client in (DEMO, ADMIN) if client.username not in visited]
+        visits = pool.submit(visit, site, secrets, {client: logins[client.username] for client in visitors})
     return Answers(
         nodes={name: _settled(future.result) for name, future in reports.items()},
         grants=_settled(grants.result),
@@ -91,11 +98,20 @@ def everything(config: Config, clients: Path) -> Answers:
         network_agents=_settled(network_agents.result),
         hypervisors=_settled(hypervisors.result),
         cells=_settled(cells.result),
-        upgrades={name: _settled(future.result) for name, future in upgrades.items()},
-        dashboard=visits.result(),
+        upgrades={**passed, **{name: _settled(future.result) for name, future in upgrades.items()}},
+        dashboard={**visited, **visits.result()},
         console=_settled(console.result),
         instance=_settled(instance.result) if instance else None,
     )
+
+
+def identity_answers(site: Site) -> bool:
+    """Whether Keystone gives its version document: until it does, hardly anything else is worth asking."""
+    assert keystone.KEYSTONE.endpoint is not None
+    try:
+        return bool(endpoint(site.url(keystone.KEYSTONE.endpoint), seconds=web.CONNECT_SECONDS).versions)
+    except UnansweredError:
+        return False
 
 
 def visit(site: Site, secrets: Secrets, clients: Mapping[Client, Future[Login]]) -> dict[str, Visit | UnansweredError]:
@@ -173,6 +189,14 @@ def _after(login: Future[Login], question: Callable[..., T], *arguments: Any) ->
     """Ask what a lab that gives no token would only be busy with for minutes, in vain."""
     login.result()
     return question(*arguments)
+
+
+def _right(answers: Mapping[str, T | UnansweredError], right: Callable[[str, T], bool]) -> dict[str, T]:
+    return {
+        name: answer
+        for name, answer in answers.items()
+        if not isinstance(answer, UnansweredError) and right(name, answer)
+    }
 
 
 def _settled(result: Callable[[], T]) -> T | UnansweredError:

@@ -160,7 +160,7 @@ def _upgrades(config: Config, answers: Answers) -> Iterator[Finding]:
         if isinstance(found, UnansweredError):
             ok, detail = False, why(answers, found, "upgrade check")
         else:
-            ok = found.status in (0, 1)
+            ok = found.passed
             told = [f"{each.result}: {each.name}: {each.details}" for each in found.results if each.result != "Success"]
             passed = len(found.results) - len(told)
             detail = "\n".join([f"{passed} of {len(found.results)} checks passed", *told])

@@ -167,6 +167,11 @@ class UpgradeChecks:
     status: int
     results: tuple[UpgradeCheck, ...]
 
+    @property
+    def passed(self) -> bool:
+        """Whether there is nothing worse than a warning."""
+        return self.status in (0, 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:

@@ -1,0 +1,4 @@
+# root:root 0644
+import yaml
+
+yaml.SafeLoader = yaml.CSafeLoader
