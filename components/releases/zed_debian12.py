@@ -113,14 +113,6 @@ def _patient(unit: str) -> ConfigFile:
     )
 
 
-def _first(unit: str) -> ConfigFile:
-    """While a machine boots the unit goes before others, which wait for it."""
-    return ConfigFile(
-        path=f"/etc/systemd/system/{unit}.service.d/first.conf",
-        content=lambda _site, _node: "[Service]\nStartupCPUWeight=1000\n",
-    )
-
-
 def _console_proxy(_site: Site, _node: Node) -> str:
     return "NOVA_CONSOLE_PROXY_TYPE=novnc\nNOVA_SERIAL_PROXY_START=false\n"
 
@@ -165,7 +157,7 @@ RedirectMatch ^/$ {horizon.PATH}/
 
 
 def _fast_yaml(_site: Site, _node: Node) -> str:
-    """The first page reads the policies of all services: 9,000 lines."""
+    """The first page reads the policies of all services: 20,000 lines."""
     return "import yaml\n\nyaml.SafeLoader = yaml.CSafeLoader\n"
 
 
@@ -224,7 +216,6 @@ ZED_DEBIAN12 = Release(
         "rabbitmq": Packaging(
             packages=("rabbitmq-server",),
             units=("rabbitmq-server.service",),
-            files=(_first("rabbitmq-server"),),
             facts={"schedulers": "+S 1:1 +SDcpu 1:1 +sbwt none +sbwtdcpu none +sbwtdio none", "no tags": "[]"},
             rereads={"/etc/rabbitmq/definitions.json": "rabbitmqctl import_definitions /etc/rabbitmq/definitions.json"},
         ),
