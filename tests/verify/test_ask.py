@@ -142,6 +142,7 @@ def test_the_units_of_a_node_follow_its_roles() -> None:
     assert nodes.units_of(lab, controller)[0] == "chrony.service"
     assert nodes.units_of(lab, controller)[-1] == "apache2.service"
     assert "nova-compute.service" not in nodes.units_of(lab, controller)
+    assert set(nodes.every_unit(lab)) == {unit for node in lab.topology.nodes for unit in nodes.units_of(lab, node)}
 
 
 CELLS = "cell0\tNULL\ncell1\topenstack-node1.magedu.local\ncell1\topenstack-node2.magedu.local\n"
@@ -740,14 +741,18 @@ def test_what_keeps_a_controller_busy_is_not_asked_again_once_it_was_right(
     }
 
 
-def test_keystone_answers_once_it_gives_its_version_document(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_is_silent_until_it_gives_its_version_document(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which the load balancer's own answer is none of."""
     lab = stacks.load("compact").site
-    monkeypatch.setattr(type(lab), "url", lambda *_: f"{site.url}/v3/")
-    site.answers["GET /v3/"] = Answer(503, "<html>No server is available</html>")
-    assert not ask.identity_answers(lab)
-    site.answers["GET /v3/"] = Answer(200, {"version": {"id": "v3.14"}})
-    assert ask.identity_answers(lab)
+    monkeypatch.setattr(type(lab), "url", lambda _, endpoint: f"{site.url}/{endpoint.type}/")
+    document = {"version": {"id": "v3.14"}}
+    for kind in ("placement", "compute", "network"):
+        site.answers[f"GET /{kind}/"] = Answer(200, document)
+    site.answers["GET /identity/"] = Answer(503, "<html>No server is available</html>")
+    assert ask.silent(lab) == ["keystone", "glance"]
+    for kind in ("identity", "image"):
+        site.answers[f"GET /{kind}/"] = Answer(300, document)
+    assert ask.silent(lab) == []
 
 
 def test_a_lab_that_gives_no_token_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

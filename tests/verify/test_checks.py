@@ -18,7 +18,7 @@ from components.config import Config
 from components.releases import RELEASES
 from components.releases.zed_debian12 import ZED_DEBIAN12
 from components.services.model import Endpoint, Listener, Packaging, Service
-from components.topology import Role
+from components.topology import Node, Role
 from tests import stacks
 from tests.program import engine
 from tools import stack_values, verify
@@ -49,6 +49,15 @@ from tools.verify.model import (
 )
 
 RUNNING = UnitState("active", "running", "enabled")
+IDLE = UnitState("inactive", "dead", "disabled")
+
+
+def units(config: Config, node: Node, state: UnitState = RUNNING) -> dict[str, UnitState]:
+    """All units, those of the node in that state."""
+    site = config.site
+    return dict.fromkeys(nodes.every_unit(site), IDLE) | dict.fromkeys(nodes.units_of(site, node), state)
+
+
 IN_SYNC = Clock(offset=0.0003, leap="Normal", stratum=11, source="172.16.0.101")
 DIGEST = "ab" * 32
 
@@ -76,7 +85,7 @@ def healthy(config: Config) -> Answers:
                 holds_vip=node == balancer,
                 free=17_000,
                 clock=IN_SYNC,
-                units=dict.fromkeys(nodes.units_of(site, node), RUNNING),
+                units=units(config, node),
                 files={
                     file.path: drift.state_of(config, file) for file in (*remote.foundation(site), *site.files_on(node))
                 },
@@ -331,24 +340,31 @@ def test_a_full_disk_fails_and_says_how_to_see_what_fills_it(lab: Config) -> Non
 
 def test_a_stopped_unit_fails_and_says_where_to_look(lab: Config) -> None:
     controller = lab.site.topology.having(Role.CONTROLLER)[0]
-    units = {
-        **dict.fromkeys(nodes.units_of(lab.site, controller), RUNNING),
-        "glance-api.service": UnitState("inactive", "dead", "enabled"),
-    }
-    (row,) = wrong(lab, with_node(healthy(lab), "controller1", units=units))
+    stopped = units(lab, controller) | {"glance-api.service": UnitState("inactive", "dead", "enabled")}
+    (row,) = wrong(lab, with_node(healthy(lab), "controller1", units=stopped))
     assert (row.check, row.subject) == ("units", "glance")
     assert row.detail == "controller1: glance-api.service is inactive (dead)"
     assert row.hint == "on controller1: journalctl -u glance-api.service, /var/log/glance/glance-api.log"
 
 
 def test_a_unit_that_would_not_start_at_boot_fails(lab: Config) -> None:
-    units = {
-        "chrony.service": RUNNING,
-        "nftables.service": RUNNING,
-        "haproxy.service": UnitState("active", "running", "disabled"),
-    }
-    rows = wrong(lab, with_node(healthy(lab), "haproxy1", units={**units, "keepalived.service": RUNNING}))
+    balancer = lab.site.topology.having(Role.LOADBALANCER)[0]
+    disabled = units(lab, balancer) | {"haproxy.service": UnitState("active", "running", "disabled")}
+    rows = wrong(lab, with_node(healthy(lab), "haproxy1", units=disabled))
     assert [row.detail for row in rows] == ["haproxy1: haproxy.service does not start at boot (disabled)"]
+
+
+def test_a_unit_that_runs_where_it_is_not_for_fails_and_says_how_to_stop_it(lab: Config) -> None:
+    """As the database does where a compute service's unit wants it."""
+    compute = lab.site.topology.having(Role.COMPUTE)[0]
+    strays = dict.fromkeys(("mariadb.service", "nova-api.service", "nova-scheduler.service"), RUNNING)
+    rows = wrong(lab, with_node(healthy(lab), "node1", units=units(lab, compute) | strays))
+    assert [(row.check, row.subject, row.lasts) for row in rows] == [
+        ("units", "mariadb", True),
+        ("units", "nova", True),
+    ]
+    assert rows[1].detail == "node1: nova-scheduler.service, nova-api.service runs, which no role of this node is for"
+    assert rows[1].hint == "on node1: systemctl disable --now nova-scheduler.service nova-api.service"
 
 
 def with_file(config: Config, node: str, path: str, state: FileState | None) -> Answers:
@@ -446,7 +462,7 @@ def test_every_repair_is_a_resource_of_the_program(config: Config) -> None:
             clock=IN_SYNC,
             files={},
             absent=tuple(config.site.packages(node)),
-            units=dict.fromkeys(nodes.units_of(config.site, node), UnitState("inactive", "dead", "disabled")),
+            units=units(config, node, IDLE),
         )
         for node in config.site.topology.nodes
     }
@@ -936,7 +952,7 @@ def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         monkeypatch.setattr(stack_values, "complete", {"lab": lab}.__getitem__)
         monkeypatch.setattr(ask, "everything", everything)
-        monkeypatch.setattr(ask, "identity_answers", lambda _: True)
+        monkeypatch.setattr(ask, "silent", lambda _: [])
 
     return answer
 
@@ -998,7 +1014,7 @@ def test_verify_asks_again_while_a_lab_comes_back(
     assert "0 wrong in" in printed.out
 
 
-def test_verify_waits_for_keystone_before_it_asks_everything_again(
+def test_verify_waits_for_the_apis_before_it_asks_everything_again(
     lab: Config,
     asked: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -1007,12 +1023,12 @@ def test_verify_waits_for_keystone_before_it_asks_everything_again(
     """A lab that boots needs its processors itself."""
     monkeypatch.setattr(verify, "PAUSE", 0)
     asked(with_node(healthy(lab), "haproxy1", holds_vip=False), healthy(lab))
-    ahead = [False, False, True]
-    monkeypatch.setattr(ask, "identity_answers", lambda _: ahead.pop(0))
+    ahead = [["keystone", "nova"], ["nova"], []]
+    monkeypatch.setattr(ask, "silent", lambda _: ahead.pop(0))
     assert verify.main(["--patience", "60"]) == 0
     assert capsys.readouterr().err.splitlines()[1:] == [
-        "    no answer of Keystone after 0 s",
-        "    no answer of Keystone after 0 s",
+        "    no answer after 0 s: keystone, nova",
+        "    no answer after 0 s: nova",
     ]
 
 

@@ -17,6 +17,8 @@ PYTHON = (
     *("/usr/lib/python3", f"/usr/lib/python3.{sys.version_info.minor}"),
     *("/usr/share/openstack-dashboard", "/etc/openstack-dashboard"),
 )
+UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"))
+"""The first one with a unit counts."""
 DATABASES = ("glance", "keystone", "neutron", "nova", "nova_api", "nova_cell0", "placement")
 
 
@@ -62,6 +64,15 @@ def files() -> Iterator[str]:
         left_out = line.startswith("missing") and verdicts and verdicts[-1] == "exclude"
         if not left_out and path not in overlay:
             yield f"file differs from its package: {line}"
+
+
+def wants() -> Iterator[str]:
+    """No unit starts what is for machines of another role."""
+    others = {f"{name}.service" for name in ("keystone", "mariadb", "mysql", "postgresql", "rabbitmq-server")}
+    for name in sorted({file.name for where in UNITS for file in where.glob("*.service")}):
+        file = next(where / name for where in UNITS if (where / name).exists())
+        for words in re.findall(r"^(?:Wants|Requires|BindsTo)=(.*)$", file.read_text(), re.MULTILINE):
+            yield from (f"unit {name} starts {other}" for other in sorted(others & set(words.split())))
 
 
 def units() -> Iterator[str]:
@@ -131,7 +142,9 @@ def schemas() -> Iterator[str]:
 
 def main() -> None:
     """Run all checks."""
-    problems = [problem for check in (packages, kept, files, units, identity, modules, schemas) for problem in check()]
+    problems = [
+        problem for check in (packages, kept, files, wants, units, identity, modules, schemas) for problem in check()
+    ]
     for problem in problems:
         print(problem)
     sys.exit(bool(problems))

@@ -73,8 +73,8 @@ def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
         _tell(f"{len(wrong)} wrong after {seconds:.0f} s, asked again for {patience:.0f} s at the most: {named}")
         time.sleep(PAUSE)
         # A lab that boots needs its processors itself.
-        while not ask.identity_answers(config.site) and (seconds := time.monotonic() - begun) < patience:
-            _tell(f"no answer of Keystone after {seconds:.0f} s")
+        while (silent := ask.silent(config.site)) and (seconds := time.monotonic() - begun) < patience:
+            _tell(f"no answer after {seconds:.0f} s: {', '.join(silent)}")
             time.sleep(PAUSE)
 
 

@@ -17,7 +17,7 @@ from components.cloud import instance as tenant_instance
 from components.cloud.clients import ADMIN, DEMO, Client
 from components.config import Config
 from components.secrets import Secrets
-from components.services import haproxy, keystone
+from components.services import haproxy
 from components.services.horizon import dashboard_url
 from components.services.model import Site
 from components.services.nova import console_url
@@ -105,13 +105,16 @@ def everything(config: Config, clients: Path, earlier: Answers | None = None) ->
     )
 
 
-def identity_answers(site: Site) -> bool:
-    """Whether Keystone gives its version document: until it does, hardly anything else is worth asking."""
-    assert keystone.KEYSTONE.endpoint is not None
-    try:
-        return bool(endpoint(site.url(keystone.KEYSTONE.endpoint), seconds=web.CONNECT_SECONDS).versions)
-    except UnansweredError:
-        return False
+def silent(site: Site) -> list[str]:
+    """The services whose endpoint gives no version document at once: until all do, hardly anything is worth asking."""
+    urls = {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint}
+    with ThreadPoolExecutor(max_workers=len(urls)) as pool:
+        documents = pool.map(lambda url: _settled(partial(endpoint, url, web.CONNECT_SECONDS)), urls.values())
+    return [
+        name
+        for name, document in zip(urls, documents, strict=True)
+        if isinstance(document, UnansweredError) or not document.versions
+    ]
 
 
 def visit(site: Site, secrets: Secrets, clients: Mapping[Client, Future[Login]]) -> dict[str, Visit | UnansweredError]:

@@ -12,6 +12,7 @@ from components.services.model import INTERFACES, START, Endpoint, Service, Site
 from components.topology import Node, Role
 from tools.verify import cloud_checks, drift
 from tools.verify.model import Answers, Clock, Finding, NodeReport, Row, UnansweredError
+from tools.verify.nodes import units_of
 from tools.verify.places import look, names, why
 
 FREE = 256
@@ -81,6 +82,7 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
     for service in site.catalogue:
         nodes, units = service.nodes(site.topology), site.packaging(service).units
+        yield from _strays(site, service, answers)
         if not nodes or not units:
             continue
         faults = {node: list(_unit_faults(node, units, answers.nodes[node.name])) for node in nodes}
@@ -95,6 +97,28 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
             hint=look(site, service, faulty),
             repairs=tuple(service.step(START, node) for node in faulty),
         )
+
+
+def _strays(site: Site, service: Service, answers: Answers) -> Iterator[Finding]:
+    """Units that run where they are not for: such as those that a package's own unit wants, in a template with all."""
+    running = {
+        node.name: [
+            unit
+            for unit in site.packaging(service).units
+            if unit not in units_of(site, node) and report.units[unit].active == "active"
+        ]
+        for node in site.topology.nodes
+        if isinstance(report := answers.nodes[node.name], NodeReport)
+    }
+    for name, units in running.items():
+        if units:
+            yield Finding(
+                subject=service.name,
+                ok=False,
+                detail=f"{name}: {', '.join(units)} runs, which no role of this node is for",
+                hint=f"on {name}: systemctl disable --now {' '.join(units)}",
+                lasts=True,
+            )
 
 
 def _unit_faults(node: Node, units: Iterable[str], report: NodeReport | UnansweredError) -> Iterator[str]:

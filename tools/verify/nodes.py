@@ -71,7 +71,7 @@ def fetch(node: Node, script: str, secrets: Secrets, *, seconds: float, stdin: b
 
 def report(node: Node, site: Site, secrets: Secrets) -> NodeReport:
     """Log in to a node once and have it say everything."""
-    units = units_of(site, node)
+    units = every_unit(site)
     files = [file.path for file in (*remote.foundation(site), *site.files_on(node))]
     packages = shlex.join(site.packages(node))
     script = f"\necho {_RULE}\n".join(
@@ -97,6 +97,11 @@ def holdings_script(files: Iterable[str], library: str, absent: str) -> str:
 def units_of(site: Site, node: Node) -> tuple[str, ...]:
     """The units that are to run on a node, in catalogue order; services may have one in common."""
     return tuple(dict.fromkeys(unit for service in site.services(node) for unit in site.packaging(service).units))
+
+
+def every_unit(site: Site) -> tuple[str, ...]:
+    """The units of all services, which a template has on every node."""
+    return tuple(dict.fromkeys(unit for service in site.catalogue for unit in site.packaging(service).units))
 
 
 def grants(node: Node, users: Iterable[str], secrets: Secrets) -> frozenset[Grant]:

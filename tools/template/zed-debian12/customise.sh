@@ -21,6 +21,14 @@ touch /var/lib/openstack-dashboard/compressed-for-dashboard
 rm -f /var/lib/openstack-dashboard/secret-key/.secret_key_store
 chown -R www-data: /var/lib/openstack-dashboard/secret-key /var/lib/openstack-dashboard/static
 
+# A unit that wants those of other roles would start them on every machine, disabled or not.
+for unit in /usr/lib/systemd/system/*.service; do
+    if grep -q "^Wants=.*keystone\.service" "$unit"; then
+        sed -E '/^Wants=/s/ *\<(postgresql|mysql|keystone|rabbitmq-server|ntp)\.service//g' "$unit" \
+            >"/etc/systemd/system/${unit##*/}"
+    fi
+done
+
 systemctl preset-all 2>/dev/null
 systemctl set-default multi-user.target
 # Otherwise a generator does it, at every boot.
