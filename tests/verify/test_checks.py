@@ -953,6 +953,7 @@ def asked(lab: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(stack_values, "complete", {"lab": lab}.__getitem__)
         monkeypatch.setattr(ask, "everything", everything)
         monkeypatch.setattr(ask, "silent", lambda _: [])
+        monkeypatch.setattr(verify, "PAUSE", 0)
 
     return answer
 
@@ -997,13 +998,9 @@ def test_verify_prints_json(lab: Config, asked: Callable[..., None], capsys: pyt
 
 
 def test_verify_asks_again_while_a_lab_comes_back(
-    lab: Config,
-    asked: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    lab: Config, asked: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As when a machine was started a minute ago."""
-    monkeypatch.setattr(verify, "PAUSE", 0)
     booting = with_node(healthy(lab), "haproxy1", holds_vip=False)
     asked(booting, booting, healthy(lab))
     assert verify.main(["--patience", "60"]) == 0
@@ -1021,7 +1018,6 @@ def test_verify_waits_for_the_apis_before_it_asks_everything_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A lab that boots needs its processors itself."""
-    monkeypatch.setattr(verify, "PAUSE", 0)
     asked(with_node(healthy(lab), "haproxy1", holds_vip=False), healthy(lab))
     ahead = [["keystone", "nova"], ["nova"], []]
     monkeypatch.setattr(ask, "silent", lambda _: ahead.pop(0))

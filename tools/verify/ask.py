@@ -54,9 +54,7 @@ def everything(config: Config, clients: Path, earlier: Answers | None = None) ->
         owners = [service.name for service in site.catalogue if service.databases]
         grants = ask(nodes.grants, site.topology.having(Role.DATABASE)[0], owners, secrets)
         cells = ask(nodes.cells, controller, secrets)
-        endpoints = {
-            service.name: ask(endpoint, site.url(service.endpoint)) for service in site.catalogue if service.endpoint
-        }
+        endpoints = {name: ask(endpoint, url) for name, url in _urls(site).items()}
         closed = {
             (place, listener.port): ask(web.connects, str(place), listener.port, seconds=web.CONNECT_SECONDS)
             for _, listener, places in site.restricted()
@@ -107,7 +105,7 @@ def everything(config: Config, clients: Path, earlier: Answers | None = None) ->
 
 def silent(site: Site) -> list[str]:
     """The services whose endpoint gives no version document at once: until all do, hardly anything is worth asking."""
-    urls = {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint}
+    urls = _urls(site)
     with ThreadPoolExecutor(max_workers=len(urls)) as pool:
         documents = pool.map(lambda url: _settled(partial(endpoint, url, web.CONNECT_SECONDS)), urls.values())
     return [
@@ -115,6 +113,11 @@ def silent(site: Site) -> list[str]:
         for name, document in zip(urls, documents, strict=True)
         if isinstance(document, UnansweredError) or not document.versions
     ]
+
+
+def _urls(site: Site) -> dict[str, str]:
+    """Each endpoint's URL by its service's name."""
+    return {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint}
 
 
 def visit(site: Site, secrets: Secrets, clients: Mapping[Client, Future[Login]]) -> dict[str, Visit | UnansweredError]:

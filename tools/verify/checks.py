@@ -82,7 +82,7 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
     site = config.site
     for service in site.catalogue:
         nodes, units = service.nodes(site.topology), site.packaging(service).units
-        yield from _strays(site, service, answers)
+        yield from _strays(config, service, answers)
         if not nodes or not units:
             continue
         faults = {node: list(_unit_faults(node, units, answers.nodes[node.name])) for node in nodes}
@@ -99,24 +99,21 @@ def _units(config: Config, answers: Answers) -> Iterator[Finding]:
         )
 
 
-def _strays(site: Site, service: Service, answers: Answers) -> Iterator[Finding]:
+def _strays(config: Config, service: Service, answers: Answers) -> Iterator[Finding]:
     """Units that run where they are not for: such as those that a package's own unit wants, in a template with all."""
-    running = {
-        node.name: [
+    for node, report in drift.answering(config, answers):
+        own = units_of(config.site, node)
+        units = [
             unit
-            for unit in site.packaging(service).units
-            if unit not in units_of(site, node) and report.units[unit].active == "active"
+            for unit in config.site.packaging(service).units
+            if unit not in own and report.units[unit].active == "active"
         ]
-        for node in site.topology.nodes
-        if isinstance(report := answers.nodes[node.name], NodeReport)
-    }
-    for name, units in running.items():
         if units:
             yield Finding(
                 subject=service.name,
                 ok=False,
-                detail=f"{name}: {', '.join(units)} runs, which no role of this node is for",
-                hint=f"on {name}: systemctl disable --now {' '.join(units)}",
+                detail=f"{node.name}: {', '.join(units)} runs, which no role of this node is for",
+                hint=f"on {node.name}: systemctl disable --now {' '.join(units)}",
                 lasts=True,
             )
 

@@ -96,12 +96,16 @@ def holdings_script(files: Iterable[str], library: str, absent: str) -> str:
 
 def units_of(site: Site, node: Node) -> tuple[str, ...]:
     """The units that are to run on a node, in catalogue order; services may have one in common."""
-    return tuple(dict.fromkeys(unit for service in site.services(node) for unit in site.packaging(service).units))
+    return _units(site, site.services(node))
 
 
 def every_unit(site: Site) -> tuple[str, ...]:
     """The units of all services, which a template has on every node."""
-    return tuple(dict.fromkeys(unit for service in site.catalogue for unit in site.packaging(service).units))
+    return _units(site, site.catalogue)
+
+
+def _units(site: Site, services: Iterable[Service]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(unit for service in services for unit in site.packaging(service).units))
 
 
 def grants(node: Node, users: Iterable[str], secrets: Secrets) -> frozenset[Grant]:
