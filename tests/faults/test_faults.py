@@ -149,7 +149,6 @@ def test_an_up_gets_over_what_happens_meanwhile(
     with faulty.timed(f"{fault}, in mid-up", "up, green"):
         lab.make("up", seconds=UP_SECONDS)
     assert faulty.planned() == []
-    faulty.back()
 
 
 DRIFT = {
