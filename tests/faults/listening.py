@@ -6,7 +6,7 @@ others. Prints JSON, by where from: what is `open`, and what the catalogue `name
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 
@@ -30,9 +30,16 @@ def main() -> None:
     """Try all of it."""
     stack, address = sys.argv[1], IPv4Address(sys.argv[2])
     config = stack_values.complete(stack)
-    ports = {node: listening(config, node) for node in config.site.topology.nodes}
-    places = sorted({(to, port) for node in ports for to in addresses(config, node) for port in ports[node]})
     topology = config.site.topology
+    listened = {node: listening(config, node) for node in topology.nodes}
+    places = sorted(
+        {
+            (to, port)
+            for node in topology.nodes
+            for to in addresses(config, node)
+            for port in listened[node] | {port for _, port in named(config, listened, None, node)}
+        }
+    )
     outside = [place for place in places if place[0] in topology.provider.cidr]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         connected = pool.map(lambda place: web.connects(str(place[0]), place[1], seconds=SECONDS), places)
@@ -49,14 +56,14 @@ def main() -> None:
         json.dumps(
             {
                 "tried": len(places),
-                "host": {"open": words(from_host), "names": words(named(config, hosts))},
-                "instance": {"open": words(from_instance), "names": words(named(config, {address}))},
+                "host": {"open": words(from_host), "names": words(named(config, listened, hosts))},
+                "instance": {"open": words(from_instance), "names": words(named(config, listened, {address}))},
                 **{
                     node.name: {
                         "open": words(taken),
                         "names": words(
                             place
-                            for place in named(config, {node.address, node.internal_address})
+                            for place in named(config, listened, {node.address, node.internal_address})
                             if place[0] not in own[node]
                         ),
                     }
@@ -68,10 +75,9 @@ def main() -> None:
 
 
 def listening(config: Config, node: Node) -> set[int]:
-    """The TCP ports of all processes of a node, whatever address they listen at, and those that it should have."""
+    """The TCP ports of all processes of a node, whatever address they listen at."""
     said = nodes.run(node, "ss --no-header --listening --tcp --numeric", config.secrets, seconds=120)
-    there = {int(line.split()[3].rpartition(":")[2]) for line in said.splitlines()}
-    return there | {port for _, port in named(config, None, node)}
+    return {int(line.split()[3].rpartition(":")[2]) for line in said.splitlines()}
 
 
 def addresses(config: Config, node: Node) -> Iterator[IPv4Address]:
@@ -81,15 +87,25 @@ def addresses(config: Config, node: Node) -> Iterator[IPv4Address]:
         yield config.site.topology.vip
 
 
-def named(config: Config, sources: set[IPv4Address] | None, *only: Node) -> set[Place]:
-    """What the catalogue opens to any of the sources; None: to anybody at all."""
+def named(
+    config: Config, listened: Mapping[Node, set[int]], sources: set[IPv4Address] | None, *only: Node
+) -> set[Place]:
+    """What the catalogue opens to any of the sources; None: to anybody at all. Of a range, what is listened at."""
     return {
-        (each.to, int(each.ports))
+        (each.to or node.address, port)
         for node in only or config.site.topology.nodes
         for each in firewall.openings(config.site, node)
-        if each.protocol is Protocol.TCP and each.to
+        if each.protocol is Protocol.TCP
         if sources is None or each.sources is None or sources & set(each.sources)
+        for port in numbers(each.ports)
+        if each.to or port in listened[node]
     }
+
+
+def numbers(ports: str) -> range:
+    """One port, or a range such as "5900-6899"."""
+    first, _, last = ports.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def try_from_instance(address: IPv4Address, key: asyncssh.SSHKey, places: list[Place]) -> Iterator[Place]:

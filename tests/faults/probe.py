@@ -31,8 +31,8 @@ from tools.verify.model import UnansweredError
 T = TypeVar("T")
 
 NAME = "probe"
-PAUSE = 1
-"""Seconds between two rounds."""
+PAUSE = 5
+"""Seconds between two questions to an API. Each costs Keystone a token: more of them keep an emulated node busy."""
 SECONDS = 20
 """An answer that takes longer is none."""
 

@@ -246,6 +246,9 @@ def test_rotation_leaves_old_passwords_without_use(faulty: Faulty) -> None:
     for fault, told in (("APIs restarted by hand", restarted), ("secret rotated", rotated)):
         assert min(found["asked"] for found in told.values()) > 10
         faulty.results += [(f"{fault}, {name}", "no answer", found["lost"]) for name, found in told.items()]
+        faulty.notes += [
+            f"{times} times, {fault}: {error}" for found in told.values() for error, times in found["errors"].items()
+        ]
     assert [name for name, found in rotated.items() if found["lost"] > 2 * restarted[name]["lost"] + 30] == []
     assert lab.inside("virsh", "list", "--uuid") == machines
     assert lab.on("controller1", read).strip() not in ("", password)
