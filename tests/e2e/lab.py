@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,26 @@ class Processes:
                     self.seen.add(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
 
 
+@contextmanager
+def in_session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process in the lab's checkout and a session of its own, which ends with the block at the latest."""
+    with subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        **options,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 class Lab:
     """The checkout at CHECKOUT: the tracked files of this one as they stand, its own state, the shared cache."""
 
@@ -91,30 +111,17 @@ class Lab:
         """`make TARGET` in a session of its own, which ends with the block at the latest."""
         # As from a terminal: nothing of the `make` that runs the tests.
         environment = {name: value for name, value in os.environ.items() if name not in MAKES_OWN}
-        with subprocess.Popen(
-            ["make", target, f"STACK={STACK}", *variables],
-            cwd=CHECKOUT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        command = ["make", target, f"STACK={STACK}", *variables]
+        with in_session(command, env=environment, stderr=subprocess.STDOUT) as process:
+            yield process
 
     def inside(self, *words: str, seconds: float = 120) -> str:
-        """Output of a command in the lab's shell."""
-        command = [*IN_SHELL, *words]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=seconds, check=False)
-        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        """Output of a command in the lab's shell, which ends after that time with all that it began."""
+        with in_session([*IN_SHELL, *words], stderr=subprocess.PIPE) as process:
+            output, errors = process.communicate(timeout=seconds)
+        assert process.returncode == 0, f"{' '.join(words)}: {output[-2000:]}\n{errors[-4000:]}"
         # Set-up's own steps come first.
-        return re.sub(r"\A(?:(?:==>|    ).*\n)*", "", done.stdout)
+        return re.sub(r"\A(?:(?:==>|    ).*\n)*", "", output)
 
     @contextmanager
     def probed(self) -> Iterator[dict[str, Any]]:

@@ -19,13 +19,14 @@ _TESTS = [
     for name in re.findall(r"^func (Test\w+)\(t ", file.read_text(), re.MULTILINE)
 ]
 
-# As in a build, so that what was compiled for one serves the other.
-_FLAGS = ("-mod=readonly", "-trimpath")
 
+def _go(verb: str, module: Path, *words: str) -> str:
+    """Output of a Go command for all of a module, whether or not it succeeds.
 
-def _go(*words: str, directory: Path = _SOURCES) -> str:
-    """Output of a Go command, whether or not it succeeds."""
-    return _run([str(toolchain.go()), *words], directory)
+    With the flags of a build: what was compiled for one serves the other.
+    """
+    with toolchain.module_flags(module.name) as flags:
+        return _run([str(toolchain.go()), verb, *flags, *words, "./..."], module)
 
 
 def _run(command: list[str], directory: Path) -> str:
@@ -47,7 +48,7 @@ def test_go_files_are_formatted() -> None:
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: module.name)
 def test_go_vet_finds_nothing(module: Path) -> None:
-    said = _go("vet", *_FLAGS, "./...", directory=module).splitlines()
+    said = _go("vet", module).splitlines()
     # Where no module has been fetched yet.
     assert [line for line in said if not line.startswith("go: downloading ")] == []
 
@@ -58,7 +59,7 @@ def results() -> Mapping[tuple[str, str], tuple[str, str]]:
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for module in sorted({_SOURCES / package.split("/")[0] for package, _ in _TESTS}):
         printed: dict[tuple[str, str], str] = {}
-        for line in _go("test", *_FLAGS, "-json", "-timeout=300s", "./...", directory=module).splitlines():
+        for line in _go("test", module, "-json", "-timeout=300s").splitlines():
             event = json.loads(line) if line.startswith("{") else {"Output": line}
             key = (event.get("Package", "").removeprefix("openstack-lab/toolchain/"), event.get("Test", ""))
             printed[key] = printed.get(key, "") + event.get("Output", "")

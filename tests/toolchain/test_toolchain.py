@@ -10,6 +10,7 @@ import pytest
 
 from tools import paths, steps, toolchain
 
+LIBVIRT = "github.com/digitalocean/go-libvirt"
 GO = """#!/bin/sh
 case $1 in
 env) echo go1.99.0 ;;
@@ -19,9 +20,10 @@ build)
     echo built > "$2"
     chmod 755 "$2" ;;
 mod)
-    mkdir -p sdk/python/cmd
-    echo executor > {sdk}/python/cmd/pulumi-language-python-exec
-    echo '{{"Dir": "{sdk}"}}' ;;
+    case $2 in
+    download) echo '{{"Dir": "{modules}/'"$4"'"}}' ;;
+    edit) echo "$3" >> "$4" ;;
+    esac ;;
 esac
 """
 
@@ -34,12 +36,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         directory = sources / module
         directory.mkdir(parents=True)
         (directory / "go.mod").write_text(f"module {module}\n")
+        (directory / "go.sum").touch()
     monkeypatch.setattr(toolchain, "_SOURCES", sources)
     monkeypatch.setattr(paths, "STATE", tmp_path / "state")
     monkeypatch.setattr(paths, "LOGS", tmp_path / "log")
     monkeypatch.setenv("OPENSTACK_LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    (tmp_path / "sdk" / "python" / "cmd").mkdir(parents=True)
+    others = {
+        "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python-exec": "executor",
+        f"{LIBVIRT}/go.mod": "module libvirt\n",
+        f"{LIBVIRT}/rpc.go": "c := make(chan response)\n",
+        f"{LIBVIRT}/socket/socket.go": "package socket\n",
+    }
+    for name, text in others.items():
+        file = tmp_path / "modules" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o444)
     (tmp_path / "bin").mkdir()
     go(tmp_path)
     toolchain.ensure.cache_clear()
@@ -48,8 +61,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def go(directory: Path, failing: str = "nothing") -> None:
-    """Put a Go on PATH that makes files instead of binaries, and none in one module."""
-    script(directory / "bin" / "go", GO.format(failing=failing, sdk=directory / "sdk"))
+    """Put a Go on PATH that makes files instead of binaries, and none in one module, and has fetched all others."""
+    script(directory / "bin" / "go", GO.format(failing=failing, modules=directory / "modules"))
 
 
 def script(file: Path, text: str) -> None:
@@ -122,6 +135,41 @@ def test_a_failed_build_names_the_module_and_a_way_out(cache: Path, tmp_path: Pa
     script(place, "given by hand")
     ensure()
     assert (tmp_path / "state/pulumi/plugins/resource-openstack-v5.5.1" / place.name).read_text() == "given by hand"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_build_has_the_mended_copy_of_a_module_in_place_of_its_own(tmp_path: Path) -> None:
+    with toolchain.module_flags("resource-libvirt") as flags:
+        (modfile,) = (Path(flag.removeprefix("-modfile=")) for flag in flags if flag.startswith("-modfile="))
+        mended = modfile.parent / "mended"
+        assert modfile.read_text() == f"module resource-libvirt\n-replace={LIBVIRT}={mended}\n"
+        assert (mended / "rpc.go").read_text() == "c := make(chan response, 1)\n"
+        assert (mended / "socket" / "socket.go").read_text() == "package socket\n"
+    assert not modfile.parent.exists()
+    assert (tmp_path / "modules" / LIBVIRT / "rpc.go").read_text() == "c := make(chan response)\n"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_mend_that_has_nothing_to_mend_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "modules" / LIBVIRT / "rpc.go"
+    file.chmod(0o644)
+    file.write_text("c := make(chan response, 8)\n")
+    with pytest.raises(steps.StepError, match=f"{LIBVIRT}: rpc.go does not have"):
+        ensure()
+
+
+@pytest.mark.usefixtures("cache")
+def test_other_modules_are_built_as_they_are() -> None:
+    with toolchain.module_flags("resource-openstack") as flags:
+        assert flags == ["-mod=readonly", "-trimpath"]
+
+
+def test_a_mend_concerns_its_plugin_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure()
+    first = built(cache)
+    monkeypatch.setattr(toolchain, "_MENDS", {})
+    ensure()
+    assert {name.rpartition("-")[0] for name in built(cache) - first} == {"resource-libvirt"}
 
 
 def test_an_engine_that_cannot_be_built_may_be_the_official_one(cache: Path, tmp_path: Path) -> None:

@@ -34,6 +34,29 @@ _ENGINE = "v" + ".".join(map(str, ENGINE_VERSION))
 
 
 @dataclass(frozen=True)
+class _Mend:
+    """What is wrong in a module of somebody else, and what a build has in its place."""
+
+    module: str
+    file: str
+    wrong: str
+    right: str
+
+
+_MENDS = {
+    # It hands a packet to its caller and holds the connection's lock until that takes it. A caller that has read a
+    # stream to its end takes no more, but wants the lock: an error that comes behind the end hangs the connection.
+    "resource-libvirt": _Mend(
+        module="github.com/digitalocean/go-libvirt",
+        file="rpc.go",
+        wrong="c := make(chan response)\n",
+        right="c := make(chan response, 1)\n",
+    ),
+}
+"""By the directory beside this file whose build it concerns. The newest version of each has it wrong, too."""
+
+
+@dataclass(frozen=True)
 class Toolchain:
     """A Pulumi that runs the program."""
 
@@ -63,6 +86,8 @@ class _Binary:
     def place(self) -> Path:
         """Path of the built binary; follows everything that the build depends on."""
         digest = hashlib.sha256(repr((self.package, self.flags, platform.system(), platform.machine())).encode())
+        if mend := _MENDS.get(self.module):
+            digest.update(repr(mend).encode())
         sources = [_SOURCES / module for module in (self.module, *self.needs)]
         for file in sorted(file for source in sources for file in source.rglob("*")):
             if file.name in ("go.mod", "go.sum") or (file.suffix == ".go" and not file.stem.endswith("_test")):
@@ -175,6 +200,56 @@ def go_environment() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0"}
 
 
+@contextmanager
+def module_flags(module: str) -> Iterator[list[str]]:
+    """Flags of every `go build`, `vet` and `test` in the directory of a module, good for as long as the context.
+
+    Raises:
+        StepError: a module that needs mending cannot be fetched, or is no longer as its mend expects.
+    """
+    flags = ["-mod=readonly", "-trimpath"]
+    mend = _MENDS.get(module)
+    if not mend:
+        yield flags
+        return
+    # Go takes no -overlay for what is in its module cache.
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for file in ("go.mod", "go.sum"):
+            shutil.copyfile(_SOURCES / module / file, directory / file)
+        _copy_mended(mend, _fetched(module, mend.module), directory / "mended")
+        _go("mod", "edit", f"-replace={mend.module}={directory / 'mended'}", str(directory / "go.mod"))
+        yield [*flags, f"-modfile={directory / 'go.mod'}"]
+
+
+def _copy_mended(mend: _Mend, source: Path, target: Path) -> None:
+    """Copy a module's sources, since its own directory is not to be written to, and mend them."""
+    for file in (source / "go.mod", *source.rglob("*.go")):
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    text = (target / mend.file).read_text()
+    if text.count(mend.wrong) != 1:
+        raise StepError(f"{mend.module}: {mend.file} does not have {mend.wrong!r} once", "adapt _MENDS to its version")
+    (target / mend.file).write_text(text.replace(mend.wrong, mend.right))
+
+
+def _fetched(module: str, dependency: str) -> Path:
+    """The sources of the dependency, in the version that the module in our directory has of it."""
+    return Path(json.loads(_go("mod", "download", "-json", dependency, directory=module))["Dir"])
+
+
+def _go(*words: str, directory: str = ".") -> str:
+    """Output of a quick Go command."""
+    done = subprocess.run(
+        [go(), *words], cwd=_SOURCES / directory, env=go_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = f"go {' '.join(words)}: {done.stdout}{done.stderr}"
+        raise StepError(said, "Go modules must be within reach (GOPROXY)")
+    return done.stdout
+
+
 def _home() -> Path:
     """PULUMI_HOME of a built engine."""
     return paths.STATE / "pulumi"
@@ -206,37 +281,28 @@ def _build(binary: _Binary, place: Path) -> None:
     otherwise = binary.remedy or f"or put a {binary.name} that works at {place}"
     remedy = f"the Go modules of tools/toolchain/{binary.module}/go.sum must be within reach (GOPROXY); {otherwise}"
     compiler = go()
-    with steps.step(binary.name, f"build {binary.what}"), _aside(place.parent) as beside:
-        module = _SOURCES / binary.module
+    with (
+        steps.step(binary.name, f"build {binary.what}"),
+        _aside(place.parent) as beside,
+        module_flags(binary.module) as flags,
+    ):
         steps.run(
-            [
-                compiler,
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                *binary.flags,
-                "-o",
-                beside / binary.name,
-                binary.package,
-            ],
+            [compiler, "build", *flags, *binary.flags, "-o", beside / binary.name, binary.package],
             log=f"build-{binary.module}",
             timeout=_BUILD_SECONDS,
-            cwd=module,
+            cwd=_SOURCES / binary.module,
             env=go_environment(),
             remedy=remedy,
         )
         if binary is _HOST:
-            _add_executor(compiler, beside, remedy)
+            _add_executor(beside)
 
 
-def _add_executor(compiler: Path, directory: Path, remedy: str) -> None:
+def _add_executor(directory: Path) -> None:
     """Put beside the language host the script that runs a program, as the engine's own version has it."""
-    command = [str(compiler), "mod", "download", "-json", "github.com/pulumi/pulumi/sdk/v3"]
-    done = subprocess.run(command, cwd=_SOURCES / _PULUMI.module, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StepError(f"{_executor(_HOST.name)}: {done.stdout}{done.stderr}", remedy)
     executor = directory / _executor(_HOST.name)
-    shutil.copyfile(Path(json.loads(done.stdout)["Dir"], "python", "cmd", executor.name), executor)
+    sdk = _fetched(_PULUMI.module, "github.com/pulumi/pulumi/sdk/v3")
+    shutil.copyfile(sdk / "python" / "cmd" / executor.name, executor)
     executor.chmod(0o755)
 
 
