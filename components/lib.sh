@@ -9,6 +9,8 @@ exec </dev/null
 units=() logs=() files=() waiting_for="" restart_after=() restarted=""
 files_lock=/run/openstack-lab.files markers=/run/openstack-lab
 policy=/usr/sbin/policy-rc.d
+# systemctl gives up after 25 s, less than a busy emulated systemd takes to read its units anew.
+export SYSTEMD_BUS_TIMEOUT=600
 
 mask() { # standard input with every secret of this script replaced
   local text name
@@ -100,7 +102,8 @@ start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run wit
   local service=$1 digest=$2 verb=$3 marker=$markers/$1
   shift 3
   units=("$@")
-  SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
+  # Offline: systemd (255 and newer), once told of it, takes all units for outdated.
+  SYSTEMD_OFFLINE=1 SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
   ! systemctl show --property=NeedDaemonReload "$@" | grep -q yes || systemctl daemon-reload
   if has_read "$marker" "$digest" && systemctl is-active --quiet "$@"; then return; fi
   if [ ${#restart_after[@]} -gt 0 ] && systemctl is-active --quiet "$@"; then wait_for "${restart_after[@]}"; fi

@@ -69,6 +69,12 @@ def test_a_second_up_changes_nothing_and_restarts_nothing(lab: Lab) -> None:
     assert lab.started() == before
 
 
+def test_no_start_has_systemd_read_all_units_anew(lab: Lab) -> None:
+    """It answers nobody meanwhile, for 2 to 25 s in an emulated machine."""
+    for node in NODES:
+        assert "Reloading" not in lab.on(node, "journalctl -b -o cat _PID=1")
+
+
 def test_somebody_logs_in_to_a_machine(lab: Lab) -> None:
     """As root, by the machine's name; the key is in no file afterwards."""
     output = lab.make("ssh", "NODE=node1", "RUN=id --user --name; hostname --fqdn", seconds=120)
