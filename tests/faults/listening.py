@@ -6,7 +6,7 @@ others. Prints JSON, by where from: what is `open`, and what the catalogue `name
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 
@@ -32,12 +32,13 @@ def main() -> None:
     config = stack_values.complete(stack)
     topology = config.site.topology
     listened = {node: listening(config, node) for node in topology.nodes}
+    openings = {node: list(named(config, node, listened[node])) for node in topology.nodes}
     places = sorted(
         {
             (to, port)
             for node in topology.nodes
             for to in addresses(config, node)
-            for port in listened[node] | {port for _, port in named(config, listened, None, node)}
+            for port in listened[node] | {port for (_, port), _ in openings[node]}
         }
     )
     outside = [place for place in places if place[0] in topology.provider.cidr]
@@ -51,20 +52,28 @@ def main() -> None:
         node: set(try_from_node(config, node, [place for place in places if place[0] not in own[node]]))
         for node in topology.nodes
     }
+
+    def open_to(*sources: IPv4Address) -> set[Place]:
+        """What the catalogue opens to any of the sources."""
+        return {
+            place
+            for opening in openings.values()
+            for place, allowed in opening
+            if allowed is None or not set(sources).isdisjoint(allowed)
+        }
+
     hosts = {network.gateway for network in (topology.provider, topology.internal)}
     print(
         json.dumps(
             {
                 "tried": len(places),
-                "host": {"open": words(from_host), "names": words(named(config, listened, hosts))},
-                "instance": {"open": words(from_instance), "names": words(named(config, listened, {address}))},
+                "host": {"open": words(from_host), "names": words(open_to(*hosts))},
+                "instance": {"open": words(from_instance), "names": words(open_to(address))},
                 **{
                     node.name: {
                         "open": words(taken),
                         "names": words(
-                            place
-                            for place in named(config, listened, {node.address, node.internal_address})
-                            if place[0] not in own[node]
+                            place for place in open_to(node.address, node.internal_address) if place[0] not in own[node]
                         ),
                     }
                     for node, taken in from_nodes.items()
@@ -87,19 +96,13 @@ def addresses(config: Config, node: Node) -> Iterator[IPv4Address]:
         yield config.site.topology.vip
 
 
-def named(
-    config: Config, listened: Mapping[Node, set[int]], sources: set[IPv4Address] | None, *only: Node
-) -> set[Place]:
-    """What the catalogue opens to any of the sources; None: to anybody at all. Of a range, what is listened at."""
-    return {
-        (each.to or node.address, port)
-        for node in only or config.site.topology.nodes
-        for each in firewall.openings(config.site, node)
-        if each.protocol is Protocol.TCP
-        if sources is None or each.sources is None or sources & set(each.sources)
-        for port in numbers(each.ports)
-        if each.to or port in listened[node]
-    }
+def named(config: Config, node: Node, listened: set[int]) -> Iterator[tuple[Place, tuple[IPv4Address, ...] | None]]:
+    """What the catalogue opens on a node, and to whom; None: to anybody. Of a range, what is listened at."""
+    for each in firewall.openings(config.site, node):
+        if each.protocol is Protocol.TCP:
+            for port in numbers(each.ports):
+                if each.to or port in listened:
+                    yield (each.to or node.address, port), each.sources
 
 
 def numbers(ports: str) -> range:
