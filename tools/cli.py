@@ -41,7 +41,7 @@ from tools.steps import StepError
 _LOGS_SECONDS = 180
 """How long a failed `up` may take to collect logs. Emulated nodes on a busy machine need more than a minute."""
 
-_PATIENCE_SECONDS = 600
+_PATIENCE_SECONDS = 900
 """How long a lab gets to come right after something was done to it: its machines may have been started just before."""
 
 

@@ -18,7 +18,7 @@ from tools.verify import checks
 
 pytestmark = pytest.mark.machine
 
-UP_SECONDS = 2400
+UP_SECONDS = 3000
 SCREENSHOTS = paths.STATE / "screenshots"
 
 

@@ -41,7 +41,7 @@ class Faulty:
 
     def back(self) -> None:
         """Bring the lab back as it was before any fault."""
-        self.lab.make("restore", f"NAME={START}", seconds=900)
+        self.lab.make("restore", f"NAME={START}", seconds=1200)
 
     def destroy(self, fault: str) -> None:
         """Destroy the lab with that fault in it: in time, and with nothing left of it, here or in the hypervisor."""

@@ -52,7 +52,7 @@ def test_a_snapshot_begins_another_stack(faulty: Faulty) -> None:
     lab.make("clone", f"NAME={START}", "TO=twin", seconds=300)
     lab.make("destroy", "YES=1", seconds=300)
     with faulty.timed("none", "another stack, green"):
-        lab.make("restore", twin, f"NAME={START}", seconds=900)
+        lab.make("restore", twin, f"NAME={START}", seconds=1200)
     assert lab.preview("twin") == []
     lab.make("destroy", twin, "YES=1", seconds=300)
     lab.make("snapshots", twin, f"DELETE={START}", seconds=60)
@@ -220,7 +220,7 @@ def test_a_backup_brings_a_dropped_database_back(faulty: Faulty) -> None:
     lab.on("controller1", "mysql -e 'KILL USER keystone; DROP DATABASE keystone; DELETE FROM glance.image_properties'")
     assert faulty.wrong()
     with faulty.timed("database dropped", "restored from backup, green"):
-        lab.make("restore-db", "NAME=before", seconds=900)
+        lab.make("restore-db", "NAME=before", seconds=1200)
     assert lab.on("controller1", CATALOG) == catalog
     assert faulty.planned() == []
 
