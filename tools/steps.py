@@ -50,6 +50,16 @@ class Step:
         self.outcome = why
 
 
+@contextmanager
+def remedy(text: str) -> Iterator[None]:
+    """What gets a user past every StepError in the block that does not say so itself."""
+    try:
+        yield
+    except StepError as error:
+        error.remedy = error.remedy or text
+        raise
+
+
 _depth = 0
 
 

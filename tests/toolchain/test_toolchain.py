@@ -21,7 +21,9 @@ build)
     chmod 755 "$2" ;;
 mod)
     case $2 in
-    download) echo '{{"Dir": "{modules}/'"$4"'"}}' ;;
+    download)
+        case $4 in *{failing}) echo "no such module within reach" >&2; exit 1 ;; esac
+        echo '{{"Dir": "{modules}/'"$4"'"}}' ;;
     edit) echo "$3" >> "$4" ;;
     esac ;;
 esac
@@ -61,7 +63,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def go(directory: Path, failing: str = "nothing") -> None:
-    """Put a Go on PATH that makes files instead of binaries, and none in one module, and has fetched all others."""
+    """Put a Go on PATH that makes files instead of binaries and has fetched every module, but one it fails with."""
     script(directory / "bin" / "go", GO.format(failing=failing, modules=directory / "modules"))
 
 
@@ -137,6 +139,16 @@ def test_a_failed_build_names_the_module_and_a_way_out(cache: Path, tmp_path: Pa
     assert (tmp_path / "state/pulumi/plugins/resource-openstack-v5.5.1" / place.name).read_text() == "given by hand"
 
 
+def test_a_build_that_cannot_fetch_what_it_mends_has_the_same_way_out(cache: Path, tmp_path: Path) -> None:
+    go(tmp_path, failing=LIBVIRT)
+    with pytest.raises(steps.StepError, match="no such module within reach") as error:
+        ensure()
+    assert "tools/toolchain/resource-libvirt/go.sum must be within reach (GOPROXY)" in error.value.remedy
+    place = Path(error.value.remedy.rpartition(" or put a pulumi-resource-libvirt that works at ")[2])
+    assert place.is_relative_to(cache)
+    assert not any("libvirt" in name for name in built(cache))
+
+
 @pytest.mark.usefixtures("cache")
 def test_a_build_has_the_mended_copy_of_a_module_in_place_of_its_own(tmp_path: Path) -> None:
     with toolchain.module_flags("resource-libvirt") as flags:
@@ -172,12 +184,17 @@ def test_a_mend_concerns_its_plugin_alone(cache: Path, monkeypatch: pytest.Monke
     assert {name.rpartition("-")[0] for name in built(cache) - first} == {"resource-libvirt"}
 
 
-def test_an_engine_that_cannot_be_built_may_be_the_official_one(cache: Path, tmp_path: Path) -> None:
-    go(tmp_path, failing="pulumi")
+@pytest.mark.parametrize(
+    ("failing", "left"), [("/pulumi", set()), ("/language-python", {"pulumi"}), ("/pulumi/sdk/v3", {"pulumi"})]
+)
+def test_an_engine_or_a_host_that_cannot_be_built_may_be_the_official_one(
+    cache: Path, tmp_path: Path, failing: str, left: set[str]
+) -> None:
+    go(tmp_path, failing=failing)
     with pytest.raises(steps.StepError) as error:
         ensure()
     assert "official pulumi v3.259.0 or newer on PATH" in error.value.remedy
-    assert built(cache) == set()
+    assert {name.rpartition("-")[0] for name in built(cache)} == left
 
 
 def test_pulumi_home_holds_every_plugin_under_its_version(cache: Path, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class _Binary:
         return paths.cache() / "toolchain" / f"{self.module}-{digest.hexdigest()[:12]}" / self.name
 
 
+_OFFICIAL = f"or put an official pulumi {_ENGINE} or newer on PATH"
 _PULUMI = _Binary(
     module="pulumi",
     name="pulumi",
@@ -104,7 +105,7 @@ _PULUMI = _Binary(
         "-tags=osusergo,grpcnotrace",
         f"-ldflags=-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={_ENGINE}",
     ),
-    remedy=f"or put an official pulumi {_ENGINE} or newer on PATH",
+    remedy=_OFFICIAL,
 )
 _HOST = _Binary(
     module="language-python",
@@ -113,6 +114,7 @@ _HOST = _Binary(
     plugin=f"language-python-{_ENGINE}",
     package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
     needs=(_PULUMI.module,),
+    remedy=_OFFICIAL,
 )
 
 
@@ -245,8 +247,7 @@ def _go(*words: str, directory: str = ".") -> str:
         [go(), *words], cwd=_SOURCES / directory, env=go_environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = f"go {' '.join(words)}: {done.stdout}{done.stderr}"
-        raise StepError(said, "Go modules must be within reach (GOPROXY)")
+        raise StepError(f"go {' '.join(words)}: {done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -283,6 +284,7 @@ def _build(binary: _Binary, place: Path) -> None:
     compiler = go()
     with (
         steps.step(binary.name, f"build {binary.what}"),
+        steps.remedy(remedy),
         _aside(place.parent) as beside,
         module_flags(binary.module) as flags,
     ):
@@ -292,7 +294,6 @@ def _build(binary: _Binary, place: Path) -> None:
             timeout=_BUILD_SECONDS,
             cwd=_SOURCES / binary.module,
             env=go_environment(),
-            remedy=remedy,
         )
         if binary is _HOST:
             _add_executor(beside)
