@@ -62,12 +62,11 @@ def in_session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Po
     with subprocess.Popen(
         command,
         cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
-        **options,
+        **{"stdin": subprocess.DEVNULL, **options},
     ) as process:
         try:
             yield process
@@ -128,15 +127,10 @@ class Lab:
         """Ask every API meanwhile; what tests/faults/probe.py says of that is there afterwards."""
         command = [*IN_SHELL, "python", "-m", "tests.faults.probe", STACK]
         found: dict[str, Any] = {}
-        with subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                wait_for_line(process, "asking", 120)
-                yield found
-                output, _ = process.communicate(timeout=300)
-            finally:
-                process.kill()
+        with in_session(command, stdin=subprocess.PIPE) as process:
+            wait_for_line(process, "asking", 120)
+            yield found
+            output, _ = process.communicate(timeout=300)
         found |= json.loads(output)
 
     def pool(self) -> str:
