@@ -6,7 +6,7 @@ declare -A secret=()
 while IFS= read -r line; do secret[${line%%=*}]=${line#*=}; done
 exec </dev/null
 
-units=() logs=() files=() waiting_for="" restart_after=() restarted=""
+units=() last=() logs=() files=() waiting_for="" restart_after=() restarted=""
 files_lock=/run/openstack-lab.files markers=/run/openstack-lab
 policy=/usr/sbin/policy-rc.d
 # systemctl gives up after 25 s, less than a busy emulated systemd takes to read its units anew.
@@ -98,31 +98,53 @@ file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched w
   exec {lock}>&-
 }
 
-start() { # SERVICE DIGEST VERB UNIT...: (re)start the units unless they run with these files of this digest already
-  local service=$1 digest=$2 verb=$3 marker=$markers/$1
+start() { # SERVICE DIGEST VERB UNIT...: start those that do not run; (re)start all unless this digest's files are theirs
+  local service=$1 digest=$2 verb=$3 now
   shift 3
-  units=("$@")
+  units=("$@" ${last[@]+"${last[@]}"})
+  now=("${units[@]}")
   # Offline: systemd (255 and newer), once told of it, takes all units for outdated.
-  SYSTEMD_OFFLINE=1 SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "$@"
-  ! systemctl show --property=NeedDaemonReload "$@" | grep -q yes || systemctl daemon-reload
-  if has_read "$marker" "$digest" && systemctl is-active --quiet "$@"; then return; fi
-  if [ ${#restart_after[@]} -gt 0 ] && systemctl is-active --quiet "$@"; then wait_for "${restart_after[@]}"; fi
-  systemctl "$verb" "$@"
+  SYSTEMD_OFFLINE=1 SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "${units[@]}"
+  ! systemctl show --property=NeedDaemonReload "${units[@]}" | grep -q yes || systemctl daemon-reload
+  if has_read "$markers/$service" "$digest"; then
+    last=()
+    ! all_active "${units[@]}" || return 0
+    verb=start
+  elif systemctl is-active --quiet "${units[@]}"; then
+    [ ${#restart_after[@]} -eq 0 ] || wait_for "${restart_after[@]}"
+    now=("$@")
+  else
+    last=()
+  fi
+  systemctl "$verb" "${now[@]}"
   restarted=yes
-  install -d "$markers"
-  echo "$digest" >"$marker"
+  [ ${#last[@]} -gt 0 ] || now_read "$service" "$digest"
   echo "$verb $service"
 }
 
+restart_last() { # SERVICE DIGEST VERB: the units of `last`, if start has left them running with other files
+  [ ${#last[@]} -gt 0 ] || return 0
+  systemctl "$3" "${last[@]}"
+  now_read "$1" "$2"
+}
+
+all_active() { # UNIT...: systemctl itself is content with one of them
+  local unit
+  for unit; do systemctl is-active --quiet "$unit" || return; done
+}
+
 reread() { # NAME DIGEST COMMAND...: have running units read a file that their start reads as well
-  local marker=$markers/$1 digest=$2
-  shift 2
   if [ -z "$restarted" ]; then
-    if has_read "$marker" "$digest"; then return; fi
-    run_as root "$@"
+    if has_read "$markers/$1" "$2"; then return; fi
+    run_as root "${@:3}"
     echo "reread ${files[*]}"
   fi
-  echo "$digest" >"$marker"
+  now_read "$1" "$2"
+}
+
+now_read() { # NAME DIGEST
+  install -d "$markers"
+  echo "$2" >"$markers/$1"
 }
 
 has_read() { # MARKER DIGEST: whether the files are as they were when somebody read them last

@@ -158,15 +158,22 @@ class ServiceOnNodes(pulumi.ComponentResource):
             lines.append(self.service.check(self.site, node))
         if packaging.prepare:
             lines.append(packaging.prepare)
-        if packaging.units:
-            digest = fingerprint(read_once, prepared)
-            lines.append(remote.words("start", self.service.name, digest, verb, *packaging.units))
+        digest = fingerprint(read_once, prepared)
+        first = [unit for unit in packaging.units if unit in packaging.first or not packaging.first]
+        last = [unit for unit in packaging.units if unit not in first]
+        if last:
+            lines.append(f"last=({remote.words(*last)})")
+        if first:
+            lines.append(remote.words("start", self.service.name, digest, verb, *first))
         for file, command in reread.items():
             marker = f"{self.service.name}-{file.path.rpartition('/')[2]}"
             lines += [_watched(file), f"{remote.words('reread', marker, fingerprint([file], prepared))} {command}"]
         if packaging.activate:
             lines.append(packaging.activate)
-        lines += [self._answers(listener, node) for listener in self.service.listeners]
+        answers = [self._answers(listener, node) for listener in self.service.listeners]
+        lines += answers
+        if last:
+            lines += [remote.words("restart_last", self.service.name, digest, verb), *answers]
         if self.service.ready:
             lines.append(self.service.ready(self.site, node))
         return self._run(

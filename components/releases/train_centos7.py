@@ -398,6 +398,7 @@ TRAIN_CENTOS7 = Release(
                 *("openstack-nova-api.service", "openstack-nova-scheduler.service"),
                 *("openstack-nova-conductor.service", "openstack-nova-novncproxy.service"),
             ),
+            first=frozenset({"openstack-nova-api.service"}),
             settings={"nova.conf": _nova},
             facts={"console page": "vnc_auto.html"},
             logs=("/var/log/nova/nova-api.log", "/var/log/nova/nova-conductor.log", "/var/log/nova/nova-scheduler.log"),

@@ -257,6 +257,7 @@ ZED_DEBIAN12 = Release(
                 *("nova-conductor.service", "nova-scheduler.service"),
                 *("nova-api.service", "nova-api-metadata.service", "nova-novncproxy.service"),
             ),
+            first=frozenset({"nova-api.service"}),
             files=(
                 _uwsgi("nova-api", nova.API_PORT, "/etc/nova/nova-api-uwsgi.ini"),
                 _uwsgi("nova-api-metadata", nova.METADATA_PORT, "/etc/nova/nova-api-metadata-uwsgi.ini"),
@@ -279,6 +280,7 @@ ZED_DEBIAN12 = Release(
         "neutron": Packaging(
             packages=("neutron-server", "python3-pymysql", "python3-memcache"),
             units=("neutron-api.service", "neutron-rpc-server.service"),
+            first=frozenset({"neutron-api.service"}),
             files=(_uwsgi("neutron-server", neutron.PORT, "/etc/neutron/neutron-api-uwsgi.ini"),),
             settings={"neutron.conf": _neutron},
             logs=("/var/log/neutron/neutron-api.log", "/var/log/neutron/neutron-rpc-server.log"),

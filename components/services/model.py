@@ -206,6 +206,8 @@ class Packaging:
 
     packages: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    first: frozenset[str] = frozenset()
+    """Those of the units that are restarted first, the others once these answer. Empty: all at once."""
     files: tuple[ConfigFile, ...] = ()
     omits: frozenset[str] = frozenset()
     """Paths of the service's files that this distribution has no use for."""

@@ -46,10 +46,11 @@ case $name in
     shift
     [ "$verb" != show ] || { echo NeedDaemonReload=no && exit; }
     status=0
+    [ "$verb" != is-active ] || status=3
     for unit; do
       case $verb:$unit in
         *:--*) ;;
-        is-active:*) has active "$unit" || status=3 ;;
+        is-active:*) ! has active "$unit" || status=0 ;;
         enable:*) ! add enabled "$unit" || changed "enable $unit" ;;
         start:*) ! add active "$unit" || changed "start $unit" ;;
         daemon-reload*) ;;

@@ -154,7 +154,7 @@ def test_an_up_gets_over_what_happens_meanwhile(
 DRIFT = {
     "controller1": """
         echo debug = true >>/etc/glance/glance-api.conf
-        systemctl disable --quiet --now haproxy
+        systemctl disable --quiet --now haproxy nova-scheduler
         mysql -e "REVOKE ALL PRIVILEGES ON placement.* FROM 'placement'@'%'"
         mysql keystone -e "UPDATE endpoint SET url = 'http://192.0.2.1' WHERE interface = 'public' AND url LIKE '%:9292'
           ; DELETE assignment FROM assignment JOIN local_user ON actor_id = user_id WHERE name = 'neutron'"
@@ -184,13 +184,14 @@ def test_a_repair_brings_back_what_was_changed_by_hand(faulty: Faulty) -> None:
         lab.on(node, script)
     wrong = set(faulty.wrong())
     assert wrong >= NAMED
-    assert any(row.startswith("units haproxy: controller1: haproxy.service is inactive") for row in wrong)
-    with faulty.timed("two files, a unit, a grant, a role, an endpoint changed", "repaired and green"):
+    for service, unit in (("haproxy", "haproxy"), ("nova", "nova-scheduler")):
+        assert any(row.startswith(f"units {service}: controller1: {unit}.service is inactive") for row in wrong)
+    with faulty.timed("two files, two units, a grant, a role, an endpoint changed", "repaired and green"):
         output = lab.make("repair", "YES=1", seconds=UP_SECONDS)
     assert [row for row in NAMED | NAMED_BEHIND if f"\n{row}" not in output] == []
     after = lab.started()
     assert {unit for unit in before | after if before.get(unit) != after.get(unit)} == {
-        *("controller1 glance-api.service", "controller1 haproxy.service"),
+        *("controller1 glance-api.service", "controller1 haproxy.service", "controller1 nova-scheduler.service"),
         *("node1 libvirtd.service", "node1 nova-compute.service"),
     }
     assert faulty.planned() == []

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -524,6 +525,19 @@ def test_a_configuration_is_checked_before_every_start() -> None:
     """A file that HAProxy would refuse never takes the running one down."""
     script = engine.commands(engine.run("lab"))["haproxy-haproxy1-start"].inputs["create"]
     assert script.index("haproxy -c -q -f /etc/haproxy/haproxy.cfg") < script.index("start haproxy")
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_nova_s_api_answers_again_before_the_rest_of_nova_restarts(release: str) -> None:
+    """Which an emulated machine would otherwise start beside it, at the API's cost."""
+    commands = engine.commands(engine.run("compact", json.dumps({"release": release})))
+    lines = [shlex.split(line) for line in commands["nova-controller1-start"].inputs["create"].splitlines()]
+    staged = [line for line in lines if line[0] in ("start", "restart_last", "wait_for")]
+    assert [line[0] for line in staged] == ["start", *["wait_for"] * 3, "restart_last", *["wait_for"] * 3]
+    (start, again), (waits, waits_again) = (staged[0], staged[4]), (staged[1:4], staged[5:])
+    assert [unit for unit in start[4:] if "api" in unit] == start[4:] != []
+    assert again[1:] == start[1:4]
+    assert waits == waits_again
 
 
 @pytest.mark.parametrize("release", RELEASES)

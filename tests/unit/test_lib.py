@@ -267,6 +267,63 @@ def test_what_runs_is_restarted_once_others_know_its_new_password(tmp_path: Path
     assert done.stdout.count("asked") == said.count("asked")
 
 
+def units(directory: Path, *running: str) -> str:
+    """A systemd of two units, `api` and `worker`, of which these run; it prints what it is told to change."""
+    directory.mkdir(exist_ok=True)
+    for unit in running:
+        (directory / unit).touch()
+    return f"""
+        systemctl() {{
+          local verb=$1 unit status=3
+          shift
+          case $verb in
+          # As the real one: content with one of them.
+          is-active) for unit; do [ ! -e {directory}/"$unit" ] || status=0; done; return $status ;;
+          start) for unit; do [ -e {directory}/"$unit" ] || echo "start $unit"; touch {directory}/"$unit"; done ;;
+          restart) for unit; do echo "restart $unit"; touch {directory}/"$unit"; done ;;
+          esac
+        }}
+        markers={directory.parent}/markers
+        """
+
+
+def test_a_unit_that_was_stopped_is_started_though_others_run(tmp_path: Path) -> None:
+    """And nothing is restarted for it."""
+    systemd = units(tmp_path / "units")
+    start = f"{systemd}\nstart nova aaaa restart api worker"
+    assert run(start).stdout.splitlines() == ["restart api", "restart worker", "restart nova"]
+    (tmp_path / "units" / "worker").unlink()
+    assert run(start).stdout.splitlines() == ["start worker", "start nova"]
+    assert run(start).stdout == ""
+
+
+STAGED = """
+last=(worker)
+start nova {digest} restart api
+echo answers
+restart_last nova {digest} restart
+"""
+
+
+def test_what_serves_no_client_restarts_last(tmp_path: Path) -> None:
+    """Once the others answer again; a machine that has just been booted starts all of them at once."""
+    systemd = units(tmp_path / "units")
+    first = run(systemd + STAGED.format(digest="aaaa")).stdout.splitlines()
+    assert first == ["restart api", "restart worker", "restart nova", "answers"]
+    assert run(systemd + STAGED.format(digest="aaaa")).stdout.splitlines() == ["answers"]
+    changed = run(systemd + STAGED.format(digest="bbbb")).stdout.splitlines()
+    assert changed == ["restart api", "restart nova", "answers", "restart worker"]
+    assert run(systemd + STAGED.format(digest="bbbb")).stdout.splitlines() == ["answers"]
+
+
+def test_a_run_that_was_killed_before_the_last_units_restarts_them_yet(tmp_path: Path) -> None:
+    systemd = units(tmp_path / "units", "api", "worker")
+    killed = STAGED.replace("echo answers", "exit 9").format(digest="aaaa")
+    assert run(systemd + killed).stdout.splitlines() == ["restart api", "restart nova"]
+    again = run(systemd + STAGED.format(digest="aaaa")).stdout.splitlines()
+    assert again == ["restart api", "restart nova", "answers", "restart worker"]
+
+
 def test_a_file_that_is_read_anew_restarts_nothing(tmp_path: Path) -> None:
     """Unless its units have been restarted anyway, which read it."""
     conf, live = tmp_path / "conf", tmp_path / "live"
