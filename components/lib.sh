@@ -106,7 +106,7 @@ start() { # SERVICE DIGEST VERB UNIT...: start those that do not run; (re)start 
   # Offline: systemd (255 and newer), once told of it, takes all units for outdated.
   SYSTEMD_OFFLINE=1 SYSTEMCTL_SKIP_SYSV=1 systemctl enable --quiet --no-reload "${units[@]}"
   ! systemctl show --property=NeedDaemonReload "${units[@]}" | grep -q yes || systemctl daemon-reload
-  if has_read "$markers/$service" "$digest"; then
+  if has_read "$service" "$digest"; then
     last=()
     ! all_active "${units[@]}" || return 0
     verb=start
@@ -135,7 +135,7 @@ all_active() { # UNIT...: systemctl itself is content with one of them
 
 reread() { # NAME DIGEST COMMAND...: have running units read a file that their start reads as well
   if [ -z "$restarted" ]; then
-    if has_read "$markers/$1" "$2"; then return; fi
+    if has_read "$1" "$2"; then return; fi
     run_as root "${@:3}"
     echo "reread ${files[*]}"
   fi
@@ -147,8 +147,10 @@ now_read() { # NAME DIGEST
   echo "$2" >"$markers/$1"
 }
 
-has_read() { # MARKER DIGEST: whether the files are as they were when somebody read them last
-  [ "$(cat "$1" 2>/dev/null)" = "$2" ] && { [ ${#files[@]} -eq 0 ] || ! find "${files[@]}" -newer "$1" | grep -q .; }
+has_read() { # NAME DIGEST: whether the files are as they were when somebody read them last
+  local marker=$markers/$1
+  [ "$(cat "$marker" 2>/dev/null)" = "$2" ] &&
+    { [ ${#files[@]} -eq 0 ] || ! find "${files[@]}" -newer "$marker" | grep -q .; }
 }
 
 run_as() { # USER COMMAND...: what it says is shown only if it fails

@@ -159,7 +159,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
         if packaging.prepare:
             lines.append(packaging.prepare)
         digest = fingerprint(read_once, prepared)
-        first = [unit for unit in packaging.units if unit in packaging.first or not packaging.first]
+        first = [unit for unit in packaging.units if unit in packaging.first] or packaging.units
         last = [unit for unit in packaging.units if unit not in first]
         if last:
             lines.append(f"last=({remote.words(*last)})")
