@@ -21,8 +21,8 @@ Command = command.remote.Command
 _LIBRARY = Path(__file__).with_name("lib.sh")
 LIBRARY_PATH = "/usr/local/lib/openstack-lab.sh"
 
-DIAL_ATTEMPTS = 400
-"""At 5 s or less each: a machine under emulation may take its time to boot."""
+DIAL_ATTEMPTS = 100
+"""5 s each while a machine refuses, as under emulation it may for minutes of its boot; 8 s each where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +133,11 @@ def words(*arguments: str) -> str:
 
 
 def bounded(script: str, seconds: int) -> str:
-    """The script under `timeout`, its text untouched and its standard input free for secrets."""
-    return f"exec timeout {seconds} bash /dev/fd/3 3<<'SCRIPT'\n{script.rstrip()}\nSCRIPT\n"
+    """The script under `timeout`, its standard input free for secrets; what it did is on the disk when it is over.
+
+    The engine never asks again: what a machine loses when it is switched off would stay lost.
+    """
+    return f"exec timeout {seconds} bash /dev/fd/3 3<<'SCRIPT'\n{script.rstrip()}\nsync\nSCRIPT\n"
 
 
 def local_secret_file(name: str, path: Path, text: str, *, opts: pulumi.ResourceOptions) -> command.local.Command:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -109,6 +110,10 @@ sync
 """To the last block; writing all of it would take many minutes."""
 
 
+OVER_SECONDS = 1500
+"""What is left of an `up` has ended by then, in one way or the other."""
+
+
 @pytest.mark.parametrize(
     ("fault", "moment", "on", "script", "remedy"),
     [
@@ -143,7 +148,8 @@ def test_an_up_gets_over_what_happens_meanwhile(
         else:
             lab.inside("sh", "-c", script)
         assert "pulumi" in engine_of(first.pid).values()
-        first.communicate(timeout=UP_SECONDS)
+        with faulty.timed(f"{fault}, in mid-up", "that up is over"):
+            first.communicate(timeout=OVER_SECONDS)
     if remedy:
         lab.on(on, remedy)
     with faulty.timed(f"{fault}, in mid-up", "up, green"):
@@ -398,3 +404,39 @@ def test_destroy_leaves_nothing_of_an_up_that_was_killed(faulty: Faulty) -> None
         assert "pulumi" in kill_engine_of(up.pid)
     faulty.destroy("up killed")
     faulty.back()
+
+
+@pytest.mark.parametrize("step", ["stop", "disks", "memory"])
+def test_a_restore_that_is_killed_is_repeated(faulty: Faulty, step: str) -> None:
+    """Until then nothing takes the lab for one that could go on."""
+    lab = faulty.lab
+    with lab.making("restore", f"NAME={START}") as restore:
+        wait_for_line(restore, rf"^==> {step}:", 300)
+        time.sleep(2)  # well into it
+        assert restore.poll() is None
+    for refused in (["up"], ["snapshot", "NAME=half"]):
+        with pytest.raises(AssertionError, match="its restore was broken off"):
+            lab.make(*refused, seconds=300)
+    with faulty.timed(f"restore killed at its step {step}", "restored and green"):
+        faulty.back()
+    assert faulty.planned() == []
+
+
+@pytest.mark.parametrize("fault", ["machine removed by hand", "network removed by hand", "disk removed by hand"])
+def test_an_up_makes_again_what_was_removed_by_hand(faulty: Faulty, fault: str) -> None:
+    """On the machine that does not hold the cloud's data."""
+    lab = faulty.lab
+    lab.inside("sh", "-c", BROKEN[fault], "sh", lab.pool(), STACK)
+    with faulty.timed(fault, "up, green"):
+        lab.make("up", seconds=UP_SECONDS)
+    assert faulty.planned() == []
+    faulty.wait_for_instance()
+    faulty.back()
+
+
+def test_tokens_outlive_one_weekly_change_of_keys_and_no_second(faulty: Faulty) -> None:
+    """Which comes on Thursdays by itself."""
+    output = faulty.lab.inside("python", "-m", "tests.faults.token_keys", STACK, seconds=600)
+    found = json.loads(output[output.index("{") :])
+    assert re.fullmatch(r"Thu .* 00:00:00 UTC", found["next"])
+    assert found["answers"] == [200, 200, 401, 200]

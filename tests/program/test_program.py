@@ -127,6 +127,13 @@ def test_the_cloud_is_gone_with_the_database() -> None:
         assert resources[f"lab:cloud:{component}"].parent == "cloud"
 
 
+def test_what_a_command_did_is_on_the_disk_before_the_engine_notes_it() -> None:
+    """A machine that was switched off a moment later came back with empty files, which nothing wrote again."""
+    ends = [command.inputs["create"].splitlines()[-2:] for command in engine.commands(engine.run("lab")).values()]
+    assert len(ends) > 100
+    assert [end for end in ends if end != ["sync", "SCRIPT"]] == []
+
+
 def test_only_starts_have_triggers() -> None:
     """A restart happens when, and only when, the digest of the service's files changes."""
     for command in engine.commands(engine.run("lab")).values():
