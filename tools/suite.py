@@ -1,12 +1,13 @@
 """`make test` and `make e2e`: every check runs, whatever the others say; the last line counts them all."""
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools import paths
+from tools import engine, paths
 
 _LONG = ("-vv", "--durations=0", "--durations-min=1")
 """Options for tests that take minutes."""
@@ -41,7 +42,8 @@ def _pytest(name: str, options: Sequence[str], passed: int, failed: int) -> int:
     report = paths.LOGS / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *options]
-    status = subprocess.run(command, cwd=paths.CHECKOUT, check=False).returncode
+    # After Ctrl-C, too, it tells what it has found so far, and clears away its lab.
+    status = engine.wait(command, os.environ)
     good, bad = count(report) if report.exists() else (0, 0)
     passed, failed = passed + good, failed + bad
     if status and not bad:

@@ -1,6 +1,7 @@
 """The small parts of set-up: packages, virtual environment, times, KVM's verdict, the suite's count."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -226,6 +227,45 @@ def test_the_suite_counts_what_a_report_says(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text('<testsuites><testsuite tests="9" failures="2" errors="1" skipped="1"/></testsuites>')
     assert suite.count(report) == (5, 3)
+
+
+TWO_TESTS = """
+import time, pytest
+pytestmark = pytest.mark.machine
+
+@pytest.fixture(scope="module", autouse=True)
+def lab():
+    yield
+    time.sleep(1)
+    print("cleared away")
+
+def test_one():
+    pass
+
+def test_two():
+    time.sleep(60)
+"""
+
+
+def test_a_suite_tells_after_ctrl_c_what_it_has_found_and_clears_away(tmp_path: Path) -> None:
+    """A run takes hours, and its lab has all of a machine's memory."""
+    tests = tmp_path / "test_two.py"
+    tests.write_text(TWO_TESTS)
+    code = f"from tools import paths, suite; paths.LOGS = paths.Path({str(tmp_path)!r})"
+    code += f"; suite.e2e(['--capture=no', '-p', 'no:cacheprovider', {str(tests)!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=paths.CHECKOUT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout
+    # The name of a test stands there before its end does.
+    told = ""
+    while "::test_two" not in told:
+        told += process.stdout.read(1)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    told += process.communicate(timeout=30)[0]
+    assert "cleared away" in told
+    assert told.splitlines()[-1] == "1 passed, 1 failed"
 
 
 @pytest.mark.parametrize(
