@@ -60,6 +60,22 @@ def test_a_snapshot_begins_another_stack(faulty: Faulty) -> None:
     faulty.back()
 
 
+@pytest.mark.parametrize("step", ["stop", "disks", "memory"])
+def test_a_restore_that_is_killed_is_repeated(faulty: Faulty, step: str) -> None:
+    """Until then nothing takes the lab for one that could go on."""
+    lab = faulty.lab
+    with lab.making("restore", f"NAME={START}") as restore:
+        wait_for_line(restore, rf"^==> {step}:", 300)
+        time.sleep(2)  # well into it
+        assert restore.poll() is None
+    for refused in (["up"], ["snapshot", "NAME=half"]):
+        with pytest.raises(AssertionError, match="its restore was broken off"):
+            lab.make(*refused, seconds=300)
+    with faulty.timed(f"restore killed at its step {step}", "restored and green"):
+        faulty.back()
+    assert faulty.planned() == []
+
+
 def test_all_machines_come_back_after_a_reset(faulty: Faulty) -> None:
     """As after a power failure; nobody does anything. The tenant's instance runs again, too."""
     machines = faulty.lab.inside("virsh", "list", "--name").split()
@@ -291,6 +307,14 @@ def test_a_rotated_password_restarts_the_service_that_has_it(faulty: Faulty) -> 
     faulty.back()
 
 
+def test_tokens_outlive_one_weekly_change_of_keys_and_no_second(faulty: Faulty) -> None:
+    """Which comes on Thursdays by itself."""
+    output = faulty.lab.inside("python", "-m", "tests.faults.token_keys", STACK, seconds=600)
+    found = json.loads(output[output.index("{") :])
+    assert re.fullmatch(r"Thu .* 00:00:00 UTC", found["next"])
+    assert found["answers"] == [200, 200, 401, 200]
+
+
 def test_nothing_takes_in_more_than_the_catalogue_says(faulty: Faulty) -> None:
     """Tried from both networks, from an instance and between nodes, port by port; what is closed to all is there."""
     lab = faulty.lab
@@ -396,32 +420,6 @@ def test_destroy_leaves_nothing_whatever_is_broken(faulty: Faulty, fault: str) -
     assert faulty.planned() == []
 
 
-def test_destroy_leaves_nothing_of_an_up_that_was_killed(faulty: Faulty) -> None:
-    """Machines boot, services are half set up, and the engine never got to write down what it was doing."""
-    faulty.lab.make("destroy", "YES=1", seconds=600)
-    with faulty.lab.making("up") as up:
-        wait_for_line(up, r"rabbitmq-controller1-files created", UP_SECONDS)
-        assert "pulumi" in kill_engine_of(up.pid)
-    faulty.destroy("up killed")
-    faulty.back()
-
-
-@pytest.mark.parametrize("step", ["stop", "disks", "memory"])
-def test_a_restore_that_is_killed_is_repeated(faulty: Faulty, step: str) -> None:
-    """Until then nothing takes the lab for one that could go on."""
-    lab = faulty.lab
-    with lab.making("restore", f"NAME={START}") as restore:
-        wait_for_line(restore, rf"^==> {step}:", 300)
-        time.sleep(2)  # well into it
-        assert restore.poll() is None
-    for refused in (["up"], ["snapshot", "NAME=half"]):
-        with pytest.raises(AssertionError, match="its restore was broken off"):
-            lab.make(*refused, seconds=300)
-    with faulty.timed(f"restore killed at its step {step}", "restored and green"):
-        faulty.back()
-    assert faulty.planned() == []
-
-
 @pytest.mark.parametrize("fault", ["machine removed by hand", "network removed by hand", "disk removed by hand"])
 def test_an_up_makes_again_what_was_removed_by_hand(faulty: Faulty, fault: str) -> None:
     """On the machine that does not hold the cloud's data."""
@@ -434,9 +432,11 @@ def test_an_up_makes_again_what_was_removed_by_hand(faulty: Faulty, fault: str) 
     faulty.back()
 
 
-def test_tokens_outlive_one_weekly_change_of_keys_and_no_second(faulty: Faulty) -> None:
-    """Which comes on Thursdays by itself."""
-    output = faulty.lab.inside("python", "-m", "tests.faults.token_keys", STACK, seconds=600)
-    found = json.loads(output[output.index("{") :])
-    assert re.fullmatch(r"Thu .* 00:00:00 UTC", found["next"])
-    assert found["answers"] == [200, 200, 401, 200]
+def test_destroy_leaves_nothing_of_an_up_that_was_killed(faulty: Faulty) -> None:
+    """Machines boot, services are half set up, and the engine never got to write down what it was doing."""
+    faulty.lab.make("destroy", "YES=1", seconds=600)
+    with faulty.lab.making("up") as up:
+        wait_for_line(up, r"rabbitmq-controller1-files created", UP_SECONDS)
+        assert "pulumi" in kill_engine_of(up.pid)
+    faulty.destroy("up killed")
+    faulty.back()
