@@ -133,16 +133,17 @@ def _mend(host: Hypervisor, name: str) -> list[str]:
     snapshot.check_whole(name)
     leftovers.remove(host)
     machines.start(host, name)
-    rebuilt = _rebuild(host, name)
+    lost = machines.lost(host, name)
+    rebuilt = _rebuild(host, name, lost) if lost else []
+    if not lost and made.by(name, made.DOMAIN):
+        with steps.step("booted", "whether what was started answers") as step:
+            step.skip("not all" if _inside(host, name, "booted") else "yes")
     _settle(host, name)
     return rebuilt
 
 
-def _rebuild(host: Hypervisor, name: str) -> list[str]:
+def _rebuild(host: Hypervisor, name: str, lost: list[made.Resource]) -> list[str]:
     """Prepare an update that makes again what somebody took away from libvirt; URNs of the machines to make anew."""
-    lost = machines.lost(host, name)
-    if not lost:
-        return []
     facts = config.host_facts(paths.HOST_FACTS)
     machines.check_data(name, config.load(stack.configuration(name), facts).site.topology, lost)
     with steps.step("lost", ", ".join(resource["outputs"]["name"] for resource in lost)) as step:
@@ -403,6 +404,10 @@ def _orphans(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.orphans")
 
 
+def _booted(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.booted")
+
+
 def _ask(arguments: argparse.Namespace, module: str) -> int:
     """Run what talks to the lab's addresses, where these are known."""
     host = hypervisor.known()
@@ -445,6 +450,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "restore-db": (_restore_db, "load databases and keys as they were at backup NAME"),
     "backups": (_backups, "list the backups"),
     "orphans": (_orphans, "delete what a killed engine was making in the cloud"),
+    "booted": (_booted, "wait for what machines that have just booted start by themselves"),
     "clocks": (_clocks, "set the machines' clocks by this machine's"),
     "ssh": (_ssh, "root's shell on NODE, or one command there"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),

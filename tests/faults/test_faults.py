@@ -143,7 +143,7 @@ OVER_SECONDS = 1500
             "virsh domif-setlink openstack-node1 52:54:ac:10:00:6b up",
             "",
         ),
-        ("RabbitMQ killed", "nova-controller1-files", "controller1", "pkill --signal KILL beam.smp", ""),
+        ("RabbitMQ killed", "rabbitmq-controller1-start", "controller1", "pkill --signal KILL beam.smp", ""),
         ("MariaDB killed", "keystone-bootstrap", "controller1", "pkill --signal KILL mariadbd", ""),
         ("disk full", "glance-controller1-files", "controller1", FILL, "rm /filler"),
     ],

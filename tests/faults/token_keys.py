@@ -30,7 +30,7 @@ def main() -> None:
     config = stack_values.complete(stack)
     controller = config.site.topology.having(Role.CONTROLLER)[0]
     assert keystone.KEYSTONE.endpoint
-    url = f"{config.site.url(keystone.KEYSTONE.endpoint)}/auth/tokens"
+    url = f"{config.site.url(keystone.KEYSTONE.endpoint)}auth/tokens"
     token = cloud.login(paths.CLIENTS / stack / ADMIN.file).session.get_token() or ""
     own = {"X-Auth-Token": token, "X-Subject-Token": token}
 
