@@ -14,8 +14,7 @@ from components.config import Config
 from components.services.model import Site
 from components.topology import Node, Role
 from tools import stack, stack_values
-from tools.status import endpoint_status
-from tools.verify import nodes
+from tools.verify import ask, nodes
 from tools.verify.model import UnansweredError
 
 BOOT_SECONDS = 600
@@ -33,13 +32,12 @@ def main(argv: Sequence[str]) -> int:
     name = parser.parse_args(argv).stack
     config = stack_values.complete(name)
     apis = started(config.site, stack.resources(name))
-    with ThreadPoolExecutor() as pool:
 
-        def silent() -> list[str]:
-            answers = pool.map(endpoint_status, apis.keys(), apis.values())
-            return [answer.service for answer in answers if not answer.ok]
+    def booting() -> bool:
+        with ThreadPoolExecutor() as pool:
+            return any(pool.map(lambda node: boots(node, config), starting(config)))
 
-        return 1 if wait(silent, lambda: any(pool.map(lambda node: boots(node, config), starting(config)))) else 0
+    return 1 if wait(lambda: ask.silent(apis), booting) else 0
 
 
 def started(site: Site, resources: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -32,15 +32,16 @@ def main() -> None:
     assert keystone.KEYSTONE.endpoint
     url = f"{config.site.url(keystone.KEYSTONE.endpoint)}auth/tokens"
     token = cloud.login(paths.CLIENTS / stack / ADMIN.file).session.get_token() or ""
-    own = {"X-Auth-Token": token, "X-Subject-Token": token}
+    session = cloud.direct()
+    session.headers.update({"X-Auth-Token": token, "X-Subject-Token": token})
 
     def on_controller(script: str) -> str:
         return nodes.run(controller, script, config.secrets, seconds=120)
 
-    answers = [cloud.direct().get(url, headers=own, timeout=120).status_code]
+    answers = [session.get(url).status_code]
     for script in (LATER.format(weeks=1), LATER.format(weeks=2), TODAY):
         on_controller(f"set -e; {script}; {FORGET.format(address=controller.address)}")
-        answers.append(cloud.direct().get(url, headers=own, timeout=120).status_code)
+        answers.append(session.get(url).status_code)
     print(json.dumps({"next": on_controller(NEXT).strip(), "answers": answers}))
 
 

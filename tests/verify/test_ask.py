@@ -749,10 +749,10 @@ def test_a_service_is_silent_until_it_gives_its_version_document(site: Web, monk
     for kind in ("placement", "compute", "network"):
         site.answers[f"GET /{kind}/"] = Answer(200, document)
     site.answers["GET /identity/"] = Answer(503, "<html>No server is available</html>")
-    assert ask.silent(lab) == ["keystone", "glance"]
+    assert ask.silent(ask.endpoint_urls(lab)) == ["keystone", "glance"]
     for kind in ("identity", "image"):
         site.answers[f"GET /{kind}/"] = Answer(300, document)
-    assert ask.silent(lab) == []
+    assert ask.silent(ask.endpoint_urls(lab)) == []
 
 
 def test_a_lab_that_gives_no_token_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

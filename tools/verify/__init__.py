@@ -60,7 +60,7 @@ def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
     """What is found once all is right, or patience is over, or something is wrong that no waiting mends."""
     from tools.verify import ask, checks
 
-    begun = time.monotonic()
+    begun, urls = time.monotonic(), ask.endpoint_urls(config.site)
     answers = None
     while True:
         answers = ask.everything(config, clients, answers)
@@ -73,7 +73,7 @@ def _rows(config: "Config", clients: Path, patience: float) -> "list[Row]":
         _tell(f"{len(wrong)} wrong after {seconds:.0f} s, asked again for {patience:.0f} s at the most: {named}")
         time.sleep(PAUSE)
         # A lab that boots needs its processors itself.
-        while (silent := ask.silent(config.site)) and (seconds := time.monotonic() - begun) < patience:
+        while (silent := ask.silent(urls)) and (seconds := time.monotonic() - begun) < patience:
             _tell(f"no answer after {seconds:.0f} s: {', '.join(silent)}")
             time.sleep(PAUSE)
 

@@ -54,7 +54,7 @@ def everything(config: Config, clients: Path, earlier: Answers | None = None) ->
         owners = [service.name for service in site.catalogue if service.databases]
         grants = ask(nodes.grants, site.topology.having(Role.DATABASE)[0], owners, secrets)
         cells = ask(nodes.cells, controller, secrets)
-        endpoints = {name: ask(endpoint, url) for name, url in _urls(site).items()}
+        endpoints = {name: ask(endpoint, url) for name, url in endpoint_urls(site).items()}
         closed = {
             (place, listener.port): ask(web.connects, str(place), listener.port, seconds=web.CONNECT_SECONDS)
             for _, listener, places in site.restricted()
@@ -103,10 +103,9 @@ def everything(config: Config, clients: Path, earlier: Answers | None = None) ->
     )
 
 
-def silent(site: Site) -> list[str]:
+def silent(urls: Mapping[str, str]) -> list[str]:
     """The services whose endpoint gives no version document at once: until all do, hardly anything is worth asking."""
-    urls = _urls(site)
-    with ThreadPoolExecutor(max_workers=len(urls)) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, len(urls))) as pool:
         documents = pool.map(lambda url: _settled(partial(endpoint, url, web.CONNECT_SECONDS)), urls.values())
     return [
         name
@@ -115,7 +114,7 @@ def silent(site: Site) -> list[str]:
     ]
 
 
-def _urls(site: Site) -> dict[str, str]:
+def endpoint_urls(site: Site) -> dict[str, str]:
     """Each endpoint's URL by its service's name."""
     return {service.name: site.url(service.endpoint) for service in site.catalogue if service.endpoint}
 
