@@ -77,9 +77,13 @@ def run(
     seconds: int = 600,
     masks: Iterable[str] = (),
     triggers: Sequence[str] = (),
+    about: Iterable[Host] = (),
     opts: pulumi.ResourceOptions,
 ) -> Command:
-    """Run a script on a machine. `masks` are further texts whose secrets must not show when it fails."""
+    """Run a script on a machine. `masks` are further texts whose secrets must not show when it fails.
+
+    `about`: other machines that it looks at; when one is made anew, it runs again.
+    """
     values = host.secrets.values([script, *masks])
     stdin = "".join(f"{secret}={value}\n" for secret, value in values.items())
     return Command(
@@ -90,7 +94,7 @@ def run(
         triggers=list(triggers) or None,
         logging=command.remote.Logging.NONE if values else None,
         add_previous_output_in_env=False,
-        opts=_sharing_fate(host, opts),
+        opts=_sharing_fate(host, opts, about),
     )
 
 
@@ -167,6 +171,7 @@ def local_on_delete(name: str, script: str, stdin: str, *, opts: pulumi.Resource
     )
 
 
-def _sharing_fate(host: Host, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    fate = pulumi.ResourceOptions(deleted_with=host.resource, replace_with=[host.resource, *host.volumes])
+def _sharing_fate(host: Host, opts: pulumi.ResourceOptions, about: Iterable[Host] = ()) -> pulumi.ResourceOptions:
+    machines = [resource for each in (host, *about) for resource in (each.resource, *each.volumes)]
+    fate = pulumi.ResourceOptions(deleted_with=host.resource, replace_with=list(dict.fromkeys(machines)))
     return pulumi.ResourceOptions.merge(opts, fate)

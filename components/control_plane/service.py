@@ -125,6 +125,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
                     task.script(self.site, where.host.node),
                     after=[*after, *once, *added],
                     masks=texts(files[name]),
+                    about=[each.host for each in hosts.values()] if task.role else (),
                     seconds=task.seconds,
                 )
                 if task.once:
@@ -205,6 +206,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
         after: Iterable[pulumi.Resource],
         masks: Iterable[str] = (),
         triggers: Iterable[str] = (),
+        about: Iterable[remote.Host] = (),
         seconds: int = 600,
     ) -> remote.Command:
         return remote.run(
@@ -214,6 +216,7 @@ class ServiceOnNodes(pulumi.ComponentResource):
             seconds=seconds,
             masks=masks,
             triggers=list(triggers),
+            about=about,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
 

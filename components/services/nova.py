@@ -160,13 +160,19 @@ echo "virt_type $type"
 def _discover(site: Site, _node: Node) -> str:
     """Map the compute nodes to their cell, once all of them have reported; the scheduler does it every 300 s.
 
+    A compute service reports once it is through with its start. An instance that it is given before, since the report
+    of its predecessor is no minute old, it puts into error.
+
     What `nova-manage cell_v2 discover_hosts` does (guide 4.7.2.2), without a minute of its start-up time.
     """
     hosts = [node.fqdn for node in COMPUTE.nodes(site.topology)]
     listed = ", ".join(f"'{host}'" for host in hosts)
     return f"""ask() {{ query_as nova "${{secret[nova_database_password]}}" {site.vip_name} nova "$1"; }}
+since=$(ask "SELECT UTC_TIMESTAMP()")
 all_reported() {{
-  [ "$(ask "SELECT COUNT(*) FROM compute_nodes WHERE deleted = 0 AND host IN ({listed})")" = {len(hosts)} ]
+  [ "$(ask "SELECT COUNT(*) FROM compute_nodes JOIN services USING (host)
+      WHERE compute_nodes.deleted = 0 AND services.deleted = 0 AND topic = 'compute'
+      AND last_seen_up > '$since' AND host IN ({listed})")" = {len(hosts)} ]
 }}
 wait_for 'the report of {", ".join(hosts)}' 900 all_reported
 ask "
