@@ -13,7 +13,7 @@ from typing import Any
 from openstack.connection import Connection
 from openstack.identity.v3._proxy import Proxy as Keystone
 
-from components.cloud.clients import ADMIN, DEMO, Client, variables
+from components.cloud.clients import ADMIN, DEMO, Client
 from tools import stack, stack_values
 from tools.verify import cloud
 from tools.verify.model import UnansweredError
@@ -142,13 +142,9 @@ def main(argv: Sequence[str]) -> int:
     name = parser.parse_args(argv).stack
     config = stack_values.complete(name)
     known = {resource["id"] for resource in stack.resources(name) if "id" in resource}
-
-    def connect(client: Client) -> Connection:
-        return cloud.connect(cloud.authenticate(variables(client, config.site, config.secrets)), config.site.region)
-
     try:
         with cloud.asking("the cloud"):
-            for orphan in remove(pending(name), known, connect):
+            for orphan in remove(pending(name), known, lambda client: cloud.connect_as(client, config)):
                 print(f"    removed {orphan}", flush=True)
     except UnansweredError as error:
         print(f"    {error}", file=sys.stderr)

@@ -30,6 +30,7 @@ from tools.verify.model import (
     ImageFound,
     Instance,
     Login,
+    MissingError,
     Page,
     Provider,
     Server,
@@ -612,7 +613,7 @@ def test_an_instance_s_fault_is_told(site: Web, tmp_path: Path) -> None:
 def test_a_missing_instance_is_told(site: Web, tmp_path: Path) -> None:
     login = cloud_of(site, tmp_path)
     site.answers["GET /compute/servers/detail?name=%5Evm1%24"] = Answer(200, {"servers": []})
-    with pytest.raises(UnansweredError, match=r"^0 servers of the name vm1$"):
+    with pytest.raises(MissingError, match=r"^0 servers of the name vm1$"):
         cloud.instance(login, "RegionOne", "vm1")
 
 

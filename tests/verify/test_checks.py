@@ -35,6 +35,7 @@ from tools.verify.model import (
     ImageFound,
     Instance,
     Login,
+    MissingError,
     NodeReport,
     Page,
     Provider,
@@ -937,6 +938,24 @@ def test_an_instance_that_does_not_run_with_an_address_of_the_pool_fails(
     (row,) = wrong(compact, dataclasses.replace(healthy(compact), instance=found))
     assert (row.check, row.subject, row.detail) == ("instance", "vm1", detail)
     assert row.hint == f"on node1: journalctl -u libvirtd.service, {COMPUTE_HINT}"
+
+
+@pytest.mark.parametrize(
+    ("found", "repairs"),
+    [
+        (MissingError("0 servers of the name vm1"), ("vm1",)),
+        (Instance(status="ERROR", addresses=(), fault="Failed to resume instance."), ()),
+        (Instance(status="SHUTOFF", addresses=("172.16.100.60",), fault=""), ()),
+        (UnansweredError("Nova: HTTP 503"), ()),
+    ],
+    ids=["deleted", "in error, perhaps with its disk", "stopped", "unknown"],
+)
+def test_an_instance_that_is_gone_is_made_anew_by_a_repair(
+    found: Instance | UnansweredError, repairs: tuple[str, ...]
+) -> None:
+    compact = stacks.load("compact")
+    (row,) = wrong(compact, dataclasses.replace(healthy(compact), instance=found))
+    assert row.repairs == repairs
 
 
 @pytest.fixture

@@ -16,8 +16,20 @@ from openstack.exceptions import SDKException, raise_from_response
 from openstack.identity.v3._proxy import Proxy as Keystone
 from requests.adapters import HTTPAdapter
 
+from components.cloud import clients
+from components.config import Config
 from tools.verify import web
-from tools.verify.model import Assignment, Daemon, Hypervisor, ImageFound, Instance, Login, Provider, UnansweredError
+from tools.verify.model import (
+    Assignment,
+    Daemon,
+    Hypervisor,
+    ImageFound,
+    Instance,
+    Login,
+    MissingError,
+    Provider,
+    UnansweredError,
+)
 
 _CHUNK = 1024 * 1024
 
@@ -65,6 +77,12 @@ def variables(text: str) -> dict[str, str]:
 def connect(login: Login, region: str) -> Connection:
     """All APIs of the cloud; none is asked anything before it is used."""
     return Connection(session=login.session, region_name=region)
+
+
+def connect_as(client: clients.Client, config: Config) -> Connection:
+    """The same as one of the lab's own users."""
+    login = authenticate(clients.variables(client, config.site, config.secrets))
+    return connect(login, config.site.region)
 
 
 @contextmanager
@@ -173,11 +191,11 @@ def hypervisors(login: Login, region: str) -> Sequence[Hypervisor]:
 
 
 def instance(login: Login, region: str, name: str) -> Instance:
-    """The tenant's server of that name."""
+    """The tenant's server of that name; MissingError if there is none."""
     with asking("Nova"):
         servers = list(connect(login, region).compute.servers(name=f"^{name}$"))
     if len(servers) != 1:
-        raise UnansweredError(f"{len(servers)} servers of the name {name}")
+        raise (UnansweredError if servers else MissingError)(f"{len(servers)} servers of the name {name}")
     return described(servers[0])
 
 

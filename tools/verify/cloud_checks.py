@@ -9,7 +9,7 @@ from components.services import horizon, neutron, nova, placement
 from components.services.model import Service, Site
 from components.services.nova import console_url
 from components.topology import Node, Role
-from tools.verify.model import Answers, Daemon, Finding, UnansweredError
+from tools.verify.model import Answers, Daemon, Finding, MissingError, UnansweredError
 from tools.verify.places import UPGRADE_CHECKED, look, names, why
 
 INVENTORIES = {"VCPU": "", "MEMORY_MB": " MiB", "DISK_GB": " GiB"}
@@ -208,6 +208,7 @@ def _instance(config: Config, answers: Answers) -> Iterator[Finding]:
         ok=ok,
         detail=detail,
         hint=look(site, nova.COMPUTE, nova.COMPUTE.nodes(site.topology)),
+        repairs=(tenant_instance.NAME,) if isinstance(found, MissingError) else (),
     )
 
 

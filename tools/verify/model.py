@@ -12,6 +12,10 @@ class UnansweredError(Exception):
     """A question without a usable answer; the text says why, in one line and without secrets."""
 
 
+class MissingError(UnansweredError):
+    """What was asked for is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitState:
     """A systemd unit's ActiveState, SubState and UnitFileState."""
