@@ -144,8 +144,10 @@ def _mend(host: Hypervisor, name: str) -> list[str]:
 
 def _rebuild(host: Hypervisor, name: str, lost: list[made.Resource]) -> list[str]:
     """Prepare an update that makes again what somebody took away from libvirt; URNs of the machines to make anew."""
-    facts = config.host_facts(paths.HOST_FACTS)
-    machines.check_data(name, config.load(stack.configuration(name), facts).site.topology, lost)
+    topology = config.load(stack.configuration(name), config.host_facts(paths.HOST_FACTS)).site.topology
+    machines.check_data(name, topology, lost)
+    bare = machines.bare(topology, lost)
+    stranded = _stranded(host, name, bare) if bare and made.instances(name) else []
     with steps.step("lost", ", ".join(resource["outputs"]["name"] for resource in lost)) as step:
         domains = [resource for resource in lost if resource["type"] == made.DOMAIN]
         others = [resource["urn"] for resource in lost if resource not in domains]
@@ -154,7 +156,18 @@ def _rebuild(host: Hypervisor, name: str, lost: list[made.Resource]) -> list[str
             targets = [word for urn in others for word in ("--target", urn)]
             status = engine.run("refresh", name, host, ["--yes", "--skip-preview", *targets])
             step.skip(f"exit status {status}")
-    return machines.rebuilt(name, lost)
+    return [*machines.rebuilt(name, lost), *stranded]
+
+
+def _stranded(host: Hypervisor, name: str, nodes: Sequence[str]) -> list[str]:
+    """Have Nova delete the stack's instances whose disks went with those of these nodes; URNs, as far as it tells."""
+    with steps.step("instances", f"whose disks were on {', '.join(nodes)}") as step:
+        command = host.command([sys.executable, "-m", "tools", "--stack", name, "stranded", *nodes])
+        done = subprocess.run(command, cwd=paths.CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
+        urns: list[str] = [] if done.returncode else json.loads(done.stdout)
+        told = ", ".join(urn.rpartition("::")[2] for urn in urns) or "none"
+        step.skip("the cloud does not answer: delete them once it does, then make repair" if done.returncode else told)
+    return urns
 
 
 def _settle(host: Hypervisor, name: str) -> None:
@@ -210,7 +223,8 @@ def _repair(arguments: argparse.Namespace) -> int:
     _consent(arguments, "repairing")
     preflight.check_configuration(name)
     host = set_up(name)
-    rebuilt, mended = _mend(host, name), set[str]()
+    # An instance can be made anew only once its machine is whole: verify finds it gone then.
+    rebuilt, mended = [urn for urn in _mend(host, name) if made.INSTANCE not in urn], set[str]()
     while True:
         with steps.step("drift", "ask the cloud itself what is wrong") as step:
             wrong = repair.wrong(host, name)
@@ -404,6 +418,10 @@ def _orphans(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.orphans")
 
 
+def _stranded_on(arguments: argparse.Namespace) -> int:
+    return _ask(arguments, "tools.stranded")
+
+
 def _booted(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "tools.booted")
 
@@ -450,6 +468,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "restore-db": (_restore_db, "load databases and keys as they were at backup NAME"),
     "backups": (_backups, "list the backups"),
     "orphans": (_orphans, "delete what a killed engine was making in the cloud"),
+    "stranded": (_stranded_on, "delete the stack's instances that lost their disks with those of NODE …"),
     "booted": (_booted, "wait for what machines that have just booted start by themselves"),
     "clocks": (_clocks, "set the machines' clocks by this machine's"),
     "ssh": (_ssh, "root's shell on NODE, or one command there"),

@@ -63,6 +63,12 @@ def check_data(stack_name: str, topology: Topology, resources: Iterable[made.Res
         )
 
 
+def bare(topology: Topology, resources: Iterable[made.Resource]) -> list[str]:
+    """The compute nodes whose disks are among these resources, and with them those of their instances."""
+    disks = {resource["outputs"]["name"] for resource in resources}
+    return [node.name for node in topology.having(Role.COMPUTE) if f"{node.machine}.qcow2" in disks]
+
+
 def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None:
     """Put empty objects in their place: the provider can delete and replace nothing that is not there.
 

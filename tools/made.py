@@ -1,4 +1,4 @@
-"""What stacks have made in libvirt, by the engine's state."""
+"""What stacks have made in libvirt, and the instances that depend on it, by the engine's state."""
 
 from collections.abc import Mapping
 from ipaddress import ip_interface, ip_network
@@ -12,6 +12,7 @@ from tools.steps import StepError
 
 NETWORK = "libvirt:index/network:Network"
 DOMAIN = "libvirt:index/domain:Domain"
+INSTANCE = "openstack:compute/instance:Instance"
 VOLUMES = ("libvirt:index/volume:Volume", "libvirt:index/cloudInitDisk:CloudInitDisk")
 
 Resource = dict[str, Any]
@@ -42,6 +43,11 @@ def present(hypervisor: Hypervisor, stack_name: str, *types: str) -> dict[str, R
         for name, resource in resources.items()
         if (name in files if resource["type"] in VOLUMES else identifiers[resource["type"]].get(name) == resource["id"])
     }
+
+
+def instances(stack_name: str) -> list[Resource]:
+    """The instances that the stack has made in its cloud."""
+    return [resource for resource in stack.resources(stack_name) if resource["type"] == INSTANCE and "id" in resource]
 
 
 def owners(hypervisor: Hypervisor, *types: str, but: str = "") -> dict[str, str]:

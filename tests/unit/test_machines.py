@@ -127,6 +127,15 @@ def test_a_disk_with_the_cloud_s_data_is_not_made_again_as_if_nothing_had_been_t
         machines.check_data("lab", topology, lost)
 
 
+@pytest.mark.parametrize(
+    ("disk", "nodes"),
+    [("openstack-node1.qcow2", ["node1"]), ("openstack-node1.iso", []), ("openstack-haproxy1.qcow2", [])],
+)
+def test_instances_are_lost_with_the_disk_of_their_compute_node(disk: str, nodes: list[str]) -> None:
+    lost = [{"type": f"libvirt:index/{VOLUME}", "outputs": {"name": disk}}]
+    assert machines.bare(stacks.load("lab").site.topology, lost) == nodes
+
+
 def test_what_stands_in_has_the_identifier_that_the_state_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """By it the provider finds what it is to delete. The name is one that nobody has."""
     Libvirt(monkeypatch, running={"a", "b"})
