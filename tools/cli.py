@@ -162,7 +162,7 @@ def _rebuild(host: Hypervisor, name: str, lost: list[made.Resource]) -> list[str
 def _stranded(host: Hypervisor, name: str, nodes: Sequence[str]) -> list[str]:
     """Have Nova delete the stack's instances whose disks went with those of these nodes; URNs, as far as it tells."""
     with steps.step("instances", f"whose disks were on {', '.join(nodes)}") as step:
-        command = host.command([sys.executable, "-m", "tools", "--stack", name, "stranded", *nodes])
+        command = host.verb(name, "stranded", *nodes)
         done = subprocess.run(command, cwd=paths.CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
         urns: list[str] = [] if done.returncode else json.loads(done.stdout)
         told = ", ".join(urn.rpartition("::")[2] for urn in urns) or "none"
@@ -439,7 +439,7 @@ def _ask(arguments: argparse.Namespace, module: str) -> int:
 def _inside(host: Hypervisor, name: str, *words: str, seconds: float | None = None) -> int:
     """Run a verb where the lab's addresses are known; subprocess.TimeoutExpired if it takes longer than that."""
     sys.stdout.flush()
-    command = host.command([sys.executable, "-m", "tools", "--stack", name, *words])
+    command = host.verb(name, *words)
     if seconds is not None:
         return subprocess.run(command, cwd=paths.CHECKOUT, check=False, timeout=seconds).returncode
     # It may have something to tidy up after Ctrl-C, such as an instance that it tried.

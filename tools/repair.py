@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ _OPENSTACK = "openstack:"
 
 def wrong(host: Hypervisor, stack_name: str) -> list[Row]:
     """The rows of verify that are not right; StepError if it does not get so far."""
-    command = host.command([sys.executable, "-m", "tools", "--stack", stack_name, "verify", "--json"])
+    command = host.verb(stack_name, "verify", "--json")
     done = subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=False)
     try:
         rows: list[Row] = json.loads(done.stdout)["rows"]

@@ -7,7 +7,7 @@ provider cannot delete.
 import argparse
 import json
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from openstack.connection import Connection
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def delete(hosts: Collection[str], instances: Iterable[made.Resource], admin: Connection) -> list[str]:
+def delete(hosts: Iterable[str], instances: Iterable[made.Resource], admin: Connection) -> list[str]:
     """Delete those of the instances that Nova has on one of the hosts, given by full names; their URNs.
 
     Nova ends it when the host's compute service is back, or is known to be down.

@@ -160,8 +160,8 @@ echo "virt_type $type"
 def _discover(site: Site, _node: Node) -> str:
     """Map the compute nodes to their cell, once all of them have reported; the scheduler does it every 300 s.
 
-    A compute service reports once it is through with its start. An instance that it is given before, since the report
-    of its predecessor is no minute old, it puts into error.
+    A compute service reports once it is through with its start. An instance that it is given before, since the last
+    report of its predecessor still counts, it puts into error.
 
     What `nova-manage cell_v2 discover_hosts` does (guide 4.7.2.2), without a minute of its start-up time.
     """

@@ -259,7 +259,7 @@ def test_compute_nodes_are_discovered_once_all_of_them_have_started() -> None:
 
 
 def test_what_waits_for_reports_runs_again_when_a_machine_that_reports_is_made_anew() -> None:
-    """The report of its predecessor is no minute old: it would be taken for the new one's."""
+    """The last report of its predecessor still counts: it would be taken for the new one's."""
     commands = engine.commands(engine.run("lab"))
     for name in ("nova-compute-discover", "neutron-linuxbridge-reported"):
         assert {"controller1-domain", "node1-domain", "node2-domain", "node2-disk"} <= commands[name].replaced_with

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ class Hypervisor:
         if os.geteuid() == 0 and namespace.HOSTS.exists():
             return namespace.command(words, network=None, binds={Path("/etc/hosts"): namespace.HOSTS})
         return [str(word) for word in words]
+
+    def verb(self, stack: str, *words: str) -> list[str]:
+        """The command line that runs a verb of these tools there, for a stack."""
+        return self.command([sys.executable, "-m", "tools", "--stack", stack, *words])
 
     def entered(self) -> bool:
         """Whether this process runs where the lab's addresses and host names are known, as far as it can."""
