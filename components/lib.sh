@@ -83,6 +83,7 @@ file() { # PATH OWNER:GROUP MODE; content on standard input. Atomic; untouched w
   # Services that share a file write it side by side.
   exec {lock}>>"$files_lock"
   flock "$lock"
+  [ -e "$markers/first" ] || { install -d "$markers" && touch --date='-1 second' "$markers/first"; }
   [ -d "${path%/*}" ] || install -d "${path%/*}"
   (umask 077 && printf %s "$content" >"$path.new")
   chown "$owner" "$path.new"
@@ -149,8 +150,14 @@ now_read() { # NAME DIGEST
 
 has_read() { # NAME DIGEST: whether the files are as they were when somebody read them last
   local marker=$markers/$1
-  [ "$(cat "$marker" 2>/dev/null)" = "$2" ] &&
-    { [ ${#files[@]} -eq 0 ] || ! find "${files[@]}" -newer "$marker" | grep -q .; }
+  if [ -e "$marker" ]; then
+    [ "$(cat "$marker")" = "$2" ] || return
+  else
+    # What has started with the machine has read all files that are older than the first one of this boot.
+    marker=$markers/first
+    [ -e "$marker" ] || return
+  fi
+  [ ${#files[@]} -eq 0 ] || ! find "${files[@]}" -newer "$marker" | grep -q .
 }
 
 run_as() { # USER COMMAND...: what it says is shown only if it fails

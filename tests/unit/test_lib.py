@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +13,16 @@ from pathlib import Path
 import pytest
 
 LIBRARY = Path(__file__).resolve().parent.parent.parent / "components" / "lib.sh"
+RUN = tempfile.TemporaryDirectory()
+"""In the place of /run, for all scripts of one process."""
 
 
 def run(script: str, secrets: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a script behind the library, secrets on standard input."""
+    library = f". {LIBRARY}\nfiles_lock={RUN.name}/files markers={RUN.name}/markers"
     stdin = "".join(f"{name}={value}\n" for name, value in (secrets or {}).items())
     return subprocess.run(
-        ["bash", "-c", f". {LIBRARY}\n{script}"], input=stdin, capture_output=True, text=True, timeout=30, check=False
+        ["bash", "-c", f"{library}\n{script}"], input=stdin, capture_output=True, text=True, timeout=30, check=False
     )
 
 
@@ -62,6 +67,17 @@ def test_scripts_may_write_the_same_file_side_by_side(tmp_path: Path) -> None:
     assert [each.stderr for each in done] == [""] * 8
     assert "".join(each.stdout for each in done) == f"wrote {target}\n"
     assert [file.name for file in tmp_path.iterdir()] == ["shared.conf"]
+
+
+def test_the_first_file_after_a_boot_is_noted_with_its_time(tmp_path: Path) -> None:
+    """Once, and a second too early: a clock ticks some hundred times a second."""
+    script = f"markers={tmp_path}/markers\nfile {tmp_path}/conf root:root 0644 <<<text\n"
+    run(script)
+    first = tmp_path / "markers" / "first"
+    noted = first.stat().st_mtime
+    assert 0.9 < (tmp_path / "conf").stat().st_mtime - noted < 10
+    run(script)
+    assert first.stat().st_mtime == noted
 
 
 def test_waiting_in_vain_says_for_what_and_where() -> None:
@@ -295,6 +311,26 @@ def test_a_unit_that_was_stopped_is_started_though_others_run(tmp_path: Path) ->
     (tmp_path / "units" / "worker").unlink()
     assert run(start).stdout.splitlines() == ["start worker", "start nova"]
     assert run(start).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [("text\n", ["start worker", "start nova"]), ("changed by hand\n", ["restart api", "restart worker"])],
+)
+def test_what_a_boot_has_started_with_its_files_is_not_started_again(
+    tmp_path: Path, before: str, said: list[str]
+) -> None:
+    """They are as old as the disk; one that is not is written anew, and read by a restart."""
+    conf = tmp_path / "conf"
+    conf.write_text(before)
+    os.utime(conf, (0, 0))
+    systemd = units(tmp_path / "units", "api")
+    script = f"""{systemd}
+        file {conf} root:root 0644 <<<text >/dev/null
+        files=({conf})
+        start nova aaaa restart api worker"""
+    assert run(script).stdout.splitlines()[:2] == said
+    assert run(script).stdout == ""
 
 
 STAGED = """
