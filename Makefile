@@ -30,7 +30,7 @@ ssh: ## Root's shell on machine NODE (RUN=COMMAND: that command there)
 shell: ## A shell in which plain `pulumi up -s lab` and `virsh list` work
 test: ## Format, lint, types and tests
 e2e: ## Tests on real machines: minutes (RELEASE=…: another release, TEMPLATE=FILE: from that cloud image)
-faults: ## Faults on real machines, and what the lab gets over: hours (SEED=N: repeat that run; ONLY=EXPRESSION; KEEP=1)
+faults: ## Faults on real machines, and what the lab gets over: hours (SEED=N: repeat that run; ONLY=EXPRESSION; KEEP=1; RELEASE, TEMPLATE)
 clean: ## Delete everything that `make setup` made, but for the cache that checkouts share (YES=1: machines, snapshots and backups, too)
 
 setup up preview refresh shell:
@@ -68,5 +68,6 @@ status: OPTIONS = $(if $(JSON),--json)
 clean: OPTIONS = $(if $(YES),--yes)
 snapshots: OPTIONS = $(DELETE)
 rotate: OPTIONS = $(NAME)
-e2e: OPTIONS = $(if $(RELEASE),--release=$(RELEASE)) $(if $(TEMPLATE),--template="$(TEMPLATE)")
-faults: OPTIONS = $(if $(SEED),--seed=$(SEED)) $(if $(ONLY),-k "$(ONLY)") $(if $(KEEP),--keep)
+RELEASED = $(if $(RELEASE),--release=$(RELEASE)) $(if $(TEMPLATE),--template="$(TEMPLATE)")
+e2e: OPTIONS = $(RELEASED)
+faults: OPTIONS = $(RELEASED) $(if $(SEED),--seed=$(SEED)) $(if $(ONLY),-k "$(ONLY)") $(if $(KEEP),--keep)

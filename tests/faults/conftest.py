@@ -98,10 +98,10 @@ def faulty(request: pytest.FixtureRequest, whole: Faulty) -> Iterator[Faulty]:
 
 
 @pytest.fixture(scope="session")
-def whole(request: pytest.FixtureRequest, seed: int) -> Iterator[Faulty]:
+def whole(request: pytest.FixtureRequest, settings: dict[str, str], seed: int) -> Iterator[Faulty]:
     """A lab, up and green, with a snapshot of that moment."""
     keep = request.config.getoption("--keep")
-    lab = Lab({"allocationPool": POOL}, keep=keep)
+    lab = Lab({"allocationPool": POOL} | settings, keep=keep)
     faulty = request.config.stash[_FAULTY] = Faulty(lab, seed)
     shutil.rmtree(CHECKOUT / ".lab" / "backups", ignore_errors=True)  # of an earlier run
     if (CHECKOUT / ".lab" / "snapshots" / STACK / START).exists():
