@@ -12,6 +12,16 @@ from components.topology import Node
 
 _ZED = ZED_DEBIAN12.packaging
 
+_IDENTITY = """if [ ! -e /var/lib/nova/compute_id ]; then
+  file /var/lib/nova/compute_id nova:nova 0644 < <(
+    python3 -c 'import sys, uuid; print(uuid.uuid5(uuid.NAMESPACE_DNS, sys.argv[1]))' "$(hostname --fqdn)"
+  )
+fi"""
+"""A new disk gives a node the identity it had: Nova (since 2023.1) refuses a node it knows that brings another or none.
+
+Upstream: `Compute service node identification` in Nova's administration guide.
+"""
+
 
 def _ml2(_site: Site, _node: Node) -> Ini:
     return {"ml2": {"mechanism_drivers": "openvswitch"}}
@@ -29,6 +39,7 @@ EPOXY_DEBIAN13 = replace(
     service_roles=("service",),
     packaging={
         **{name: packaging for name, packaging in _ZED.items() if name != "neutron-linuxbridge"},
+        "nova-compute": replace(_ZED["nova-compute"], prepare=_IDENTITY),
         "neutron": replace(_ZED["neutron"], settings={"ml2_conf.ini": _ml2}),
         "openvswitch": Packaging(
             packages=("openvswitch-switch",),

@@ -222,6 +222,14 @@ def test_the_switch_has_its_bridge_before_an_agent_asks_for_it(later: str, earli
     assert earlier in engine.commands(engine.run("lab", EPOXY))[later].dependencies
 
 
+def test_a_compute_node_gets_its_identity_from_its_name_before_nova_starts() -> None:
+    """So that it has the same one on a new disk; an identity that Nova made up itself stays."""
+    script = engine.commands(engine.run("lab", EPOXY))["nova-compute-node1-start"].inputs["create"]
+    absent = script.index("[ ! -e /var/lib/nova/compute_id ]")
+    written = script.index("file /var/lib/nova/compute_id nova:nova 0644")
+    assert absent < written < script.index("start nova-compute")
+
+
 def test_every_role_is_given_by_the_identifier_that_keystone_told() -> None:
     """In the order in which the bootstrap asks for them."""
     resources = engine.run("lab", EPOXY)
