@@ -50,6 +50,11 @@ class Node:
         return f"openstack-{self.name}"
 
     @property
+    def volume(self) -> str:
+        """Name of its disk in the storage pool."""
+        return f"{self.machine}.qcow2"
+
+    @property
     def fqdn(self) -> str:
         """Full host name, such as openstack-controller1.magedu.local."""
         return f"{self.machine}.{self.domain}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _mend(host: Hypervisor, name: str) -> list[str]:
-    """Remove and repair what is in an update's way: killed runs, and others' hands; URNs of machines to make anew."""
+    """Remove and repair what is in an update's way: killed runs, and others' hands; URNs of what to make anew."""
     stack.unlock(name)
     snapshot.check_whole(name)
     leftovers.remove(host)
@@ -143,7 +144,7 @@ def _mend(host: Hypervisor, name: str) -> list[str]:
 
 
 def _rebuild(host: Hypervisor, name: str, lost: list[made.Resource]) -> list[str]:
-    """Prepare an update that makes again what somebody took away from libvirt; URNs of the machines to make anew."""
+    """Prepare an update that makes again what somebody took away from libvirt; URNs of what to make anew."""
     topology = config.load(stack.configuration(name), config.host_facts(paths.HOST_FACTS)).site.topology
     machines.check_data(name, topology, lost)
     bare = machines.bare(topology, lost)
@@ -351,12 +352,12 @@ def _snapshots(arguments: argparse.Namespace) -> int:
 
 
 def _backup(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.backup.take")
+    return _ask("tools.backup.take", arguments)
 
 
 def _restore_db(arguments: argparse.Namespace) -> int:
     host = hypervisor.known()
-    status = _ask(arguments, "tools.backup.restore")
+    status = _ask("tools.backup.restore", arguments)
     return status or (0 if host.entered() else _verified(host, arguments.stack, ()))
 
 
@@ -394,39 +395,7 @@ def _suite(run: Callable[[Sequence[str]], int], arguments: argparse.Namespace) -
     return run(arguments.options)
 
 
-def _verify(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.verify")
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.status")
-
-
-def _logs(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.logs")
-
-
-def _ssh(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.login")
-
-
-def _clocks(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.clocks")
-
-
-def _orphans(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.orphans")
-
-
-def _stranded_on(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.stranded")
-
-
-def _booted(arguments: argparse.Namespace) -> int:
-    return _ask(arguments, "tools.booted")
-
-
-def _ask(arguments: argparse.Namespace, module: str) -> int:
+def _ask(module: str, arguments: argparse.Namespace) -> int:
     """Run what talks to the lab's addresses, where these are known."""
     host = hypervisor.known()
     if not host.entered():
@@ -455,11 +424,14 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "preview": (_preview, "show what `up` would do"),
     "refresh": (_refresh, "bring Pulumi's state in line with what exists"),
     "destroy": (_destroy, "delete everything that `up` made; --yes: without asking"),
-    "verify": (_verify, "ask the cloud's own APIs whether it works; --instance: boot an instance, too"),
+    "verify": (
+        partial(_ask, "tools.verify"),
+        "ask the cloud's own APIs whether it works; --instance: boot an instance, too",
+    ),
     "repair": (_repair, "bring back what was changed by hand, after a preview; --yes: without asking"),
     "rotate": (_rotate, "another master secret, or another value of password NAME, after a preview"),
-    "status": (_status, "nodes, services, endpoints at a glance"),
-    "logs": (_logs, "collect logs and configuration of all nodes in one file, secrets masked"),
+    "status": (partial(_ask, "tools.status"), "nodes, services, endpoints at a glance"),
+    "logs": (partial(_ask, "tools.logs"), "collect logs and configuration of all nodes in one file, secrets masked"),
     "snapshot": (_snapshot, "keep disks, memory and state of all machines under the name NAME"),
     "restore": (_restore, "bring the lab back as it was at snapshot NAME"),
     "clone": (_clone, "make another stack, TO, that begins with the snapshot NAME"),
@@ -467,11 +439,14 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "backup": (_backup, "keep all databases and Keystone's keys, encrypted, under the name NAME"),
     "restore-db": (_restore_db, "load databases and keys as they were at backup NAME"),
     "backups": (_backups, "list the backups"),
-    "orphans": (_orphans, "delete what a killed engine was making in the cloud"),
-    "stranded": (_stranded_on, "delete the stack's instances that lost their disks with those of NODE …"),
-    "booted": (_booted, "wait for what machines that have just booted start by themselves"),
-    "clocks": (_clocks, "set the machines' clocks by this machine's"),
-    "ssh": (_ssh, "root's shell on NODE, or one command there"),
+    "orphans": (partial(_ask, "tools.orphans"), "delete what a killed engine was making in the cloud"),
+    "stranded": (
+        partial(_ask, "tools.stranded"),
+        "delete the stack's instances that lost their disks with those of NODE …",
+    ),
+    "booted": (partial(_ask, "tools.booted"), "wait for what machines that have just booted start by themselves"),
+    "clocks": (partial(_ask, "tools.clocks"), "set the machines' clocks by this machine's"),
+    "ssh": (partial(_ask, "tools.login"), "root's shell on NODE, or one command there"),
     "shell": (_shell, "a shell, or one command, in which `pulumi` and `virsh` work"),
     "test": (_test, "format, lint, types and tests"),
     "e2e": (_e2e, "tests on real machines"),

@@ -53,8 +53,7 @@ def check_data(stack_name: str, topology: Topology, resources: Iterable[made.Res
     """
     if not any(resource["type"].startswith("openstack:") for resource in stack.resources(stack_name)):
         return
-    keepers = [topology.having(role)[0].machine for role in (Role.DATABASE, Role.CONTROLLER)]
-    disks = {f"{keeper}.qcow2" for keeper in keepers}
+    disks = {topology.having(role)[0].volume for role in (Role.DATABASE, Role.CONTROLLER)}
     gone = sorted(disks & {resource["outputs"]["name"] for resource in resources})
     if gone:
         raise StepError(
@@ -66,7 +65,7 @@ def check_data(stack_name: str, topology: Topology, resources: Iterable[made.Res
 def bare(topology: Topology, resources: Iterable[made.Resource]) -> list[str]:
     """The compute nodes whose disks are among these resources, and with them those of their instances."""
     disks = {resource["outputs"]["name"] for resource in resources}
-    return [node.name for node in topology.having(Role.COMPUTE) if f"{node.machine}.qcow2" in disks]
+    return [node.name for node in topology.having(Role.COMPUTE) if node.volume in disks]
 
 
 def stand_in(hypervisor: Hypervisor, resources: Iterable[made.Resource]) -> None:

@@ -51,7 +51,7 @@ class Machine(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, provider=hypervisor, delete_before_replace=True)
         disk = libvirt.Volume(
             f"{node.name}-disk",
-            name=f"{node.machine}.qcow2",
+            name=node.volume,
             pool=config.hypervisor.pool,
             base_volume_id=template.volume.id,
             size=node.disk * GIB,
